@@ -1,0 +1,11 @@
+"""Lightning callbacks: what happens around the updates."""
+
+from src.callbacks.clipping import Clipping
+from src.callbacks.diagnostics import Diagnostics
+from src.callbacks.interrupt import Interrupt
+from src.callbacks.progress import Progress
+from src.callbacks.recorder import Recorder
+from src.callbacks.success import Success
+from src.callbacks.tensorboard import Metrics
+
+__all__ = ["Clipping", "Diagnostics", "Interrupt", "Metrics", "Progress", "Recorder", "Success"]

@@ -1,0 +1,53 @@
+"""One line that says how far a population is."""
+
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from rich.console import Console
+from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeRemainingColumn
+
+from src.module import Training
+
+REFRESH = 0.25
+"""Seconds between two looks at the line."""
+
+
+class Progress(pl.Callback):
+    """Updates, updates a second, solved k/R, the best errors. Without a terminal, a line at every check."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True)
+        self.bar: Bar | None = None
+        self.drawn = self.since = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
+        self.since, self.first = perf_counter(), module.population.step
+        if self.console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(24), TimeRemainingColumn(compact=True))
+            self.bar = Bar(*columns, console=self.console, transient=True)
+            self.task = self.bar.add_task("", total=module.max_steps, completed=self.first)
+            self.bar.start()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
+        if self.bar is not None and (perf_counter() - self.drawn > REFRESH or module.check_due):
+            self.drawn = perf_counter()
+            self.bar.update(self.task, completed=module.population.step, description=self.line(module))
+        elif self.bar is None and module.check_due:
+            self.console.print(self.line(module), highlight=False)
+
+    def line(self, module: Training) -> str:
+        population = module.population
+        rate = (population.step - self.first) / max(perf_counter() - self.since, 1e-9)
+        solved = sum(status == "solved" for status in population.status)
+        errors = sorted(e for e in population.last["best_error"] if not np.isnan(e))
+        best = " ".join(f"{100 * e:.2g}" for e in errors[:5]) or "-"
+        return f"{population.step:>7,} updates  {rate:5.0f}/s  solved {solved}/{len(population.seeds)}  best errors {best} %"
+
+    def on_train_end(self, *_: Any) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def on_exception(self, *_: Any) -> None:
+        self.on_train_end()

@@ -1,0 +1,41 @@
+"""Writes what a run leaves: tables and the checkpoint, at every check, so that whatever ends it, they are there."""
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from src.module import Training
+from src.results import HISTORY, RESULTS, history_rows, results_rows, write_csv
+
+
+class Recorder(pl.Callback):
+    """results.csv, history.csv and checkpoints/last.ckpt in the trainer's directory."""
+
+    def __init__(self) -> None:
+        self.history: list[list[Any]] = []
+        self.present: list[int] = []
+
+    def on_train_start(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
+        self.present = list(module.population.live)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
+        if not module.check_due:
+            return
+        population = module.population
+        if population.interrupt is not None:
+            population.read("check")
+        self.history += history_rows(population, self.present)
+        self.present = list(population.live)
+        if module.ended or population.interrupt is not None:
+            population.close(module.max_steps)
+        directory = Path(trainer.default_root_dir)
+        write_csv(directory / "results.csv", RESULTS, results_rows(population, module.config))
+        write_csv(directory / "history.csv", HISTORY, self.history)
+        trainer.save_checkpoint(directory / "checkpoints" / "last.ckpt")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": self.history}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.history = state["history"]

@@ -1,0 +1,46 @@
+"""TensorBoard: medians over all replicas and, in small populations, a curve for each."""
+
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+
+from src.module import Training
+
+
+def medians(values: dict[str, np.ndarray], seeds: list[int], curves: int) -> dict[str, float]:
+    """Tags and scalars: the median over all replicas whose value is known, and each replica's own if they are few."""
+    scalars = {}
+    for tag, of_replica in values.items():
+        known = of_replica[~np.isnan(of_replica)]
+        if known.size:
+            scalars[tag] = float(np.median(known))
+        if len(seeds) <= curves:
+            scalars |= {f"{tag}/seed_{seed}": float(v) for seed, v in zip(seeds, of_replica) if not np.isnan(v)}
+    return scalars
+
+
+class Metrics(pl.Callback):
+    """Logs ``train/*`` as means over the last ``every`` updates, ``val/*`` and ``diag/*`` at checks.
+
+    Args:
+        every: updates between two points.
+        curves: most replicas that get a curve of their own.
+    """
+
+    def __init__(self, every: int, curves: int = 16) -> None:
+        self.every = every
+        self.curves = curves
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
+        population, values = module.population, {}
+        if population.step % self.every == 0 or module.check_due:
+            values |= {f"train/{metric}": mean for metric, mean in population.read("log").items()}
+        if module.check_due:
+            values["val/error"] = population.last["error"]
+            values["diag/spectral_radius"] = population.last["spectral_radius"]
+        scalars = medians(values, population.seeds, self.curves)
+        if module.check_due:
+            scalars["val/success_rate"] = float(np.mean([status == "solved" for status in population.status]))
+        if scalars and trainer.logger is not None:
+            trainer.logger.log_metrics(scalars, step=population.step)

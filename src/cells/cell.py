@@ -1,0 +1,59 @@
+"""What the time loop and the network need to know of a cell."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+State = tuple[Tensor, ...]
+"""Parts of the state handed to the next step, each RBH; the first is h, what the readout sees."""
+
+
+class Parameters(NamedTuple):
+    """Start of one replica, float32; ``readout = h W_out + b_out``, ``z = x W_in + b``. G = gates * H."""
+
+    W_in: np.ndarray  # I x G; row i belongs to symbol i
+    W: np.ndarray  # H x G
+    b: np.ndarray  # G
+    W_out: np.ndarray  # H x O
+    b_out: np.ndarray  # O
+
+
+class Cell(ABC):
+    """One step forward and one step back, elementwise over all replicas and sequences.
+
+    Args:
+        name: what tables call it.
+        hidden_size: H, units.
+    """
+
+    gates: ClassVar[int] = 1
+    """Columns of W and z, in units of H."""
+    parts: ClassVar[int] = 1
+    """Parts of the state."""
+
+    def __init__(self, name: str, hidden_size: int) -> None:
+        self.name = name
+        self.hidden_size = hidden_size
+
+    @abstractmethod
+    def advance(self, a: Tensor, before: State) -> tuple[State, State]:
+        """Step t. ``a`` RBG may be overwritten.
+
+        Returns:
+            the state after the step, and what :meth:`pull_back` wants to keep of it.
+        """
+
+    @abstractmethod
+    def pull_back(self, d: State, before: State, after: State, kept: State) -> tuple[Tensor, State]:
+        """Step t backwards, from ``d`` = dL/d(state after), the total derivative.
+
+        Returns:
+            delta = dL/da RBG, and what flows to the state before other than through W: one tensor for each part of
+            the state after the first (h reaches the next step through W alone).
+        """
+
+    @abstractmethod
+    def start(self, inputs: int, outputs: int, draws: np.random.Generator) -> Parameters:
+        """Draws one replica's initial parameters for I inputs and O outputs."""

@@ -1,0 +1,63 @@
+"""The simple recurrent network, h_t = σ(x_t W_in + h_{t-1} W + b), with the starts of P13 and G16."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from src.cells.cell import Cell, Parameters, State
+from src.cells.linalg import spectral_radius
+
+# σ and σ' as a function of h = σ(a). The logistic function is written with tanh because torch.sigmoid rounds
+# differently with the size of the tensor, which would let replicas touch (law 1).
+ACTIVATIONS = {
+    "tanh": (lambda a: a.tanh_(), lambda h: 1 - h * h),
+    "sigmoid": (lambda a: a.mul_(0.5).tanh_().mul_(0.5).add_(0.5), lambda h: h * (1 - h)),
+}
+
+
+class Vanilla(Cell):
+    """W_in, W_out ~ N(0, std); W ~ N(0, std), made sparse and scaled if asked to; biases 0. std is a standard deviation.
+
+    Args:
+        activation: ``tanh`` or ``sigmoid``.
+        std: standard deviation of the normal draws (P13, G16).
+        connections: if given, non-zero entries of W per unit (P13: 15); all of them in a smaller network.
+        side: whose connections these are: ``outgoing``, a row of W (Pcode), or ``incoming``, a column (P13's text).
+        spectral_radius: if given, W is scaled to it (P13: .95; G16, algorithm 2: ρ).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        hidden_size: int,
+        activation: str = "tanh",
+        std: float = 0.1,
+        connections: int | None = None,
+        side: str = "outgoing",
+        spectral_radius: float | None = None,
+    ) -> None:
+        super().__init__(name, hidden_size)
+        self.activation = activation
+        self.sigma, self.slope = ACTIVATIONS[activation]
+        self.std = std
+        self.connections = connections
+        self.side = side
+        self.spectral_radius = spectral_radius
+
+    def advance(self, a: Tensor, before: State) -> tuple[State, State]:
+        return (self.sigma(a),), ()
+
+    def pull_back(self, d: State, before: State, after: State, kept: State) -> tuple[Tensor, State]:
+        return d[0] * self.slope(after[0]), ()
+
+    def start(self, inputs: int, outputs: int, draws: np.random.Generator) -> Parameters:
+        H = self.hidden_size
+        W_in = draws.normal(0, self.std, (inputs, H))
+        W = draws.normal(0, self.std, (H, H))
+        W_out = draws.normal(0, self.std, (H, outputs))
+        if self.connections is not None:
+            keep = draws.permuted(np.tile(np.arange(H), (H, 1)), axis=1) < self.connections
+            W *= keep if self.side == "outgoing" else keep.T
+        if self.spectral_radius is not None:
+            W *= self.spectral_radius / spectral_radius(torch.from_numpy(W))
+        return Parameters(*(p.astype(np.float32) for p in (W_in, W, np.zeros(H), W_out, np.zeros(outputs))))

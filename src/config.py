@@ -1,0 +1,239 @@
+"""Checks a configuration before anything runs, and names every problem in the user's words."""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tasks.draws import MAX_SEED
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+
+
+class ConfigurationError(Exception):
+    """A configuration that cannot run.
+
+    Args:
+        problems: one clear line each.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def refuse(problems: list[str]) -> None:
+    """Prints the problems, one line each, and ends the program with status 2."""
+    for problem in dict.fromkeys(problems):
+        print(f"error: {problem}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a key may hold."""
+
+    words: str
+    holds: Callable[[Any], bool]
+    optional: bool = False
+
+    def problem(self, key: str, value: Any) -> str | None:
+        if value is None and self.optional:
+            return None
+        if value is not None and self.holds(value):
+            return None
+        return f"{key}={value}: must be {self.words}{', or null' if self.optional else ''}"
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return (_is_int(value) or isinstance(value, float)) and abs(value) < float("inf")
+
+
+def whole(low: int, optional: bool = False) -> Rule:
+    return Rule(f"a whole number, {low} or more", lambda v: _is_int(v) and v >= low, optional)
+
+
+def above_zero(optional: bool = False) -> Rule:
+    return Rule("a number above 0", lambda v: _is_number(v) and v > 0, optional)
+
+
+def choice(*values: Any) -> Rule:
+    return Rule(" or ".join(map(str, values)), lambda v: not isinstance(v, bool) and v in values)
+
+
+any_number = Rule("a number", _is_number, optional=True)
+from_zero = Rule("a number, 0 or more", lambda v: _is_number(v) and v >= 0)
+
+RULES = {
+    "seed": Rule("a whole number, 0 or more, below 2**63", lambda v: _is_int(v) and 0 <= v <= MAX_SEED),
+    "replicas": whole(1),
+    "success.max_error": Rule("a number between 0 and 1, both excluded", lambda v: _is_number(v) and 0 < v < 1),
+    "success.check_every": whole(1),
+    "success.sequences": whole(1),
+    "block": whole(1),
+    "threads": whole(1, optional=True),
+    "task.length": whole(1),
+    "task.max_length": whole(1, optional=True),
+    "task.stretch": from_zero,
+    "task.batch_size": whole(1),
+    "task.positions": choice("pascanu", "galvan"),
+    "task.criterion": choice("squared", "absolute"),
+    "cell.hidden_size": whole(1),
+    "cell.activation": choice("tanh", "sigmoid"),
+    "cell.std": above_zero(),
+    "cell.connections": whole(1, optional=True),
+    "cell.side": choice("outgoing", "incoming"),
+    "cell.spectral_radius": above_zero(optional=True),
+    "cell.forget_bias": any_number,
+    "optimizer.lr": above_zero(),
+    "optimizer.clip": above_zero(optional=True),
+    "optimizer.alpha": from_zero,
+    "optimizer.omega": choice("squared", "plain"),
+    "trainer.max_steps": whole(1),
+    "trainer.max_epochs": whole(1, optional=True),
+    "trainer.accelerator": choice("cpu", "gpu", "cuda", "auto"),
+    "trainer.devices": Rule("1: a population is trained on one device", lambda v: _is_int(v) and v == 1),
+    "trainer.precision": choice("32-true"),
+    "callbacks.metrics.every": whole(1),
+    "callbacks.metrics.curves": whole(0),
+}
+
+
+def check(cfg: DictConfig) -> list[str]:
+    """Every problem of a composed configuration; an empty list if it can run."""
+    problems = [
+        problem
+        for key, value in leaves(cfg)
+        if key in RULES and (problem := RULES[key].problem(key, value)) is not None
+    ]
+    return problems or _between_keys(cfg)
+
+
+def _between_keys(cfg: DictConfig) -> Iterator[str] | list[str]:
+    """Problems of keys that are each right by themselves."""
+    import torch
+
+    problems = []
+    length, max_length = cfg.task.length, cfg.task.max_length
+    minimum = getattr(hydra.utils.get_class(cfg.task._target_), "minimum_length", 1)
+    if length < minimum:
+        problems.append(f"task.length={length}: {cfg.task.name} needs {minimum} steps or more")
+    if max_length is not None and max_length < length:
+        problems.append(f"task.max_length={max_length}: must not be below task.length={length}")
+    if cfg.seed + cfg.replicas - 1 > MAX_SEED:
+        problems.append(f"seed={cfg.seed}: the last replica's seed must stay below 2**63")
+    if cfg.trainer.max_epochs is not None:
+        problems.append(f"trainer.max_epochs: {cfg.task.name} draws fresh data for ever; set trainer.max_steps instead")
+    if cfg.trainer.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        problems.append(f"trainer.accelerator={cfg.trainer.accelerator}: torch sees no GPU here; use cpu")
+    if cfg.resume is not None:
+        problems += _resume(cfg)
+    return problems
+
+
+FREE_ON_RESUME = ("trainer.max_steps", "trainer.accelerator", "block", "threads", "resume", "name", "callbacks", "logger")
+
+
+def _resume(cfg: DictConfig) -> list[str]:
+    saved = Path(cfg.resume) / "config.yaml"
+    if not saved.is_file() or not (Path(cfg.resume) / "checkpoints" / "last.ckpt").is_file():
+        return [f"resume={cfg.resume}: no run with config.yaml and checkpoints/last.ckpt there"]
+    before, now = dict(leaves(OmegaConf.load(saved))), dict(leaves(cfg))
+    return [
+        f"resume={cfg.resume}: was run with {key}={before.get(key)}, not {now.get(key)}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key) and not belongs(key, FREE_ON_RESUME)
+    ]
+
+
+def belongs(key: str, names: tuple[str, ...]) -> bool:
+    """Whether a dotted key is one of these names or lies below one."""
+    return any(key == name or key.startswith(name + ".") for name in names)
+
+
+def leaves(cfg: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of a configuration; Hydra's own part left out, unresolvable values as written."""
+    plain = OmegaConf.to_container(cfg, resolve=False) if isinstance(cfg, DictConfig) else cfg
+    for key, value in plain.items():
+        if isinstance(value, dict) and value:
+            if prefix or key != "hydra":
+                yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+# -- overrides that Hydra refuses ----------------------------------------------------------------------------------
+
+
+def diagnose(overrides: list[str], error: Exception) -> list[str]:
+    """Names every unknown group, choice and key among the overrides, with near misses; else what Hydra said."""
+    try:
+        parsed = [OverridesParser.create().parse_override(text) for text in overrides]
+    except HydraException as unreadable:
+        return [_first_line(unreadable)]
+    with hydra.initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        groups = {name: loader.get_group_options(name) for name in loader.list_groups("") if name != "hydra"}
+        problems, choices = [], []
+        for override in parsed:
+            if override.key_or_group in groups:
+                known = groups[override.key_or_group]
+                for value in _values(override):
+                    if value in (*known, "null"):
+                        choices.append(f"{override.key_or_group}={value}")
+                    else:
+                        problems.append(
+                            f"{override.key_or_group}={value}: no such choice{_near(value, known)}; "
+                            f"there are {', '.join(known)}"
+                        )
+        keys: set[str] = set()
+        for alternative in [[], *([c] for c in choices)]:  # a sweep's jobs have the keys of their own choices
+            keys |= _keys(hydra.compose("train", overrides=alternative))
+        for override in parsed:
+            key = override.key_or_group
+            plain = not (override.is_add() or override.is_delete() or override.is_force_add())
+            if plain and key not in groups and key not in keys and not key.startswith("hydra"):
+                problems.append(f"{key}: no such key{_near(key, [*keys, *groups])}")
+    return problems or [_first_line(error)]
+
+
+def _keys(cfg: DictConfig) -> set[str]:
+    """All dotted keys, those of inner nodes too."""
+    found = set()
+    for key, _ in leaves(cfg):
+        parts = key.split(".")
+        found |= {".".join(parts[: n + 1]) for n in range(len(parts))}
+    return found
+
+
+def _values(override: Override) -> list[str]:
+    if override.is_sweep_override():
+        return [str(value) for value in override.sweep_string_iterator()]
+    return [str(override.get_value_element_as_str())]
+
+
+def _near(word: str, known: list[str]) -> str:
+    matches = get_close_matches(word, known, n=1)
+    return f"; did you mean {matches[0]}?" if matches else ""
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+REFUSED_BY_HYDRA = (HydraException, OmegaConfBaseException)

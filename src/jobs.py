@@ -1,0 +1,59 @@
+"""Hydra callback: every job is checked before the first one trains, and a sweep ends with its table and plots."""
+
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from src.config import REFUSED_BY_HYDRA, check, diagnose, refuse
+
+BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+
+
+def jobs_of(cfg: DictConfig) -> list[list[str]]:
+    """Overrides of each job of a sweep; none if they are not known beforehand (sweepers that choose as they go)."""
+    if cfg.hydra.sweeper._target_ != BASIC:
+        return []
+    params = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.params or {}).items()]
+    texts = params + OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False)  # type: ignore[operator]
+    overrides = OverridesParser.create().parse_overrides(texts)
+    return [job for batch in BasicSweeper.split_arguments(overrides, None) for job in batch]
+
+
+class Jobs(Callback):
+    """Exceptions in Hydra's callbacks are only warned about, hence :func:`refuse`, which ends the program."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        if config.hydra.sweeper.get("params"):
+            refuse([f"hydra.mode=RUN: {config.name} is a sweep; leave hydra.mode out or add -m"])
+        if problems := check(config):
+            refuse(problems)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        loader, problems = GlobalHydra.instance().config_loader(), []
+        for overrides in jobs_of(config):
+            try:
+                problems += check(loader.load_sweep_config(config, overrides))
+            except REFUSED_BY_HYDRA as error:
+                problems += diagnose_inside(overrides, error)
+        if problems:
+            refuse(problems)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        from src.curves import report
+
+        report([Path(config.hydra.sweep.dir)])
+
+
+def diagnose_inside(overrides: list[str], error: Exception) -> list[str]:
+    """:func:`diagnose` while Hydra is running: it may be set up only once at a time."""
+    instance = GlobalHydra.instance()
+    running, instance.hydra = instance.hydra, None
+    try:
+        return diagnose(overrides, error)
+    finally:
+        instance.hydra = running

@@ -1,0 +1,120 @@
+"""The LightningModule: one update of a population, by manual optimization."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from src.directions import Direction, Omega
+from src.network import Network
+from src.population import DIVERGED, Population
+from src.success import SuccessTest
+from tasks.datamodule import Batch, Block
+from tasks.task import Task
+
+
+class Training(pl.LightningModule):
+    """Trains a population on a task. Lightning sees a block of updates as one batch.
+
+    Args:
+        task, network, population: of the same replicas.
+        success: the test of a replica.
+        max_steps: updates of each replica.
+        omega: form of Ω, ``squared`` or ``plain``; used where a replica's α is not 0.
+        config: kept in checkpoints; plain numbers, strings, lists and dictionaries.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        network: Network,
+        population: Population,
+        success: SuccessTest,
+        max_steps: int,
+        omega: str = "squared",
+        config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.task, self.network, self.population = task, network, population
+        self.success, self.max_steps, self.omega = success, max_steps, omega
+        self.config = config or {}
+
+    def direction(self) -> Direction:
+        """A fresh one for every update."""
+        alpha_A = self.population.settings["alpha"]
+        return Omega(alpha_A, self.omega) if bool(alpha_A.any()) else Direction()
+
+    def training_step(self, block: Block, _: int) -> None:
+        present = list(self.population.live)
+        for batch in block:
+            if not self.population.learning:
+                break
+            if len(self.population.live) < len(present):
+                batch = batch.select([present.index(replica) for replica in self.population.live])
+            self.update(batch)
+
+    def update(self, batch: Batch) -> None:
+        """Forward, backward, callbacks (clipping), step; then whoever diverged leaves."""
+        population, direction = self.population, self.direction()
+        population.grad_AP.zero_()
+        loss_A = self.task.loss(self.network(batch.inputs, batch.length, direction), batch.target)
+        self.manual_backward(loss_A.sum())
+        population.noted["loss"] = loss_A.detach()
+        if (omega_A := direction.value()) is not None:
+            population.noted["omega"] = omega_A
+        self.optimizers().step()  # type: ignore[union-attr]
+        population.record()
+        if population.diverged_A is not None:
+            diverged_A, population.diverged_A = population.diverged_A.cpu().numpy(), None
+            self.test(full=True)
+            population.leave(diverged_A, DIVERGED)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Each replica's learning rate; the optimizer's own is 1."""
+        self.population.grad_AP.mul_(self.population.settings["lr"][:, None])
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        self.population.optimizer = torch.optim.SGD([self.population.attach(self.network)], lr=1.0)
+        return self.population.optimizer
+
+    def on_train_start(self) -> None:
+        self.population.begin()
+
+    # -- tests ---------------------------------------------------------------------------------------------------
+
+    @property
+    def ended(self) -> bool:
+        """Whether every replica left or has spent its budget."""
+        return not self.population.live or self.population.step >= self.max_steps
+
+    @property
+    def check_due(self) -> bool:
+        """Whether to test, record and save now: every so many updates and at the end."""
+        return self.ended or not self.population.learning or self.population.step % self.success.check_every == 0
+
+    def test(self, full: bool) -> Any:
+        """Tests every live replica; returns who passed."""
+        population = self.population
+        seeds = [population.seeds[replica] for replica in population.live]
+        errors_A, passed_A = self.success.run(
+            self.network, self.task, seeds, population.updates[population.live].tolist(), full
+        )
+        population.tested(errors_A)
+        return passed_A
+
+    # -- checkpoints hold all R replicas ---------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        population = self.population
+        checkpoint["config"] = self.config
+        checkpoint["population"] = population.state_dict()
+        checkpoint["state_dict"] = {f"network.{name}": p for name, p in population.parameters().items()}
+        for state in checkpoint["optimizer_states"]:
+            for of_parameter in state["state"].values():
+                of_parameter.update(population.memory())
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.population.load_state_dict(checkpoint["population"])

@@ -1,0 +1,141 @@
+"""Builds a population from a configuration, trains it, and says what came of it."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import hydra
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from src.config import ConfigurationError, leaves
+from src.module import Training
+from src.network import Network
+from src.population import SOLVED, Population
+from src.results import RESULTS, results_rows
+from src.statistics import wilson
+from src.success import SuccessTest
+from tasks.datamodule import Sequences
+
+log = logging.getLogger(__name__)
+
+
+def build(cfg: DictConfig) -> tuple[Training, Sequences]:
+    """The module and the data of one population.
+
+    Raises:
+        ConfigurationError: an object that does not accept its keys.
+    """
+    try:
+        task = hydra.utils.instantiate(cfg.task)
+        cell = hydra.utils.instantiate(cfg.cell)
+    except hydra.errors.InstantiationException as error:
+        raise ConfigurationError([str(error).splitlines()[0]]) from error
+    optimizer = cfg.optimizer
+    seeds = range(cfg.seed, cfg.seed + cfg.replicas)
+    settings = {
+        "lr": optimizer.lr,
+        "clip": float("inf") if optimizer.clip is None else optimizer.clip,
+        "alpha": optimizer.alpha,
+    }
+    population = Population(seeds, settings)
+    success = SuccessTest(**cfg.success)
+    module = Training(
+        task,
+        Network.start(cell, task, seeds),
+        population,
+        success,
+        max_steps=cfg.trainer.max_steps,
+        omega=optimizer.omega,
+        config=OmegaConf.to_container(cfg, resolve=False),  # type: ignore[arg-type]
+    )
+    stops = [success.check_every]
+    if cfg.callbacks.get("metrics") is not None:
+        stops.append(cfg.callbacks.metrics.every)
+    return module, Sequences(task, population, cfg.block, cfg.trainer.max_steps, stops)
+
+
+def trainer(cfg: DictConfig, directory: Path) -> pl.Trainer:
+    """Lightning's Trainer without what it would do besides: no sanity checks, bars or summaries of its own."""
+    return pl.Trainer(
+        default_root_dir=directory,
+        callbacks=[hydra.utils.instantiate(callback) for callback in cfg.callbacks.values() if callback is not None],
+        logger=hydra.utils.instantiate(cfg.logger) if cfg.logger else False,
+        **{**cfg.trainer, "max_epochs": cfg.trainer.max_epochs or 1},
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+
+
+def quiet() -> None:
+    """Silences what Lightning says about things that are as they should be here."""
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for message in (
+        "does not have many workers",  # data are drawn when needed
+        "GPU available but not used",
+        "smaller than the logging interval",  # not Lightning's logging
+        "LeafSpec",  # Lightning's own use of torch
+        "gradient layout contract",  # gradients are views of one tensor
+    ):
+        warnings.filterwarnings("ignore", message=f".*{message}.*")
+
+
+def run(cfg: DictConfig, directory: Path) -> Population:
+    """Trains a population and writes everything under ``directory``; an interrupted one comes back all the same."""
+    quiet()
+    if cfg.threads is not None:
+        torch.set_num_threads(cfg.threads)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=False))
+    module, data = build(cfg)
+    lightning = trainer(cfg, directory)
+    checkpoint = None if cfg.resume is None else Path(cfg.resume) / "checkpoints" / "last.ckpt"
+    lightning.fit(module, datamodule=data, ckpt_path=checkpoint)
+    summary = outcome(module.population)
+    if lightning.logger is not None:
+        known = {key: value for key, value in summary.items() if not np.isnan(value)}
+        lightning.logger.log_hyperparams(dict(leaves(cfg)), known)  # type: ignore[call-arg, arg-type]
+        lightning.logger.finalize("success")
+    rows = results_rows(module.population, module.config)
+    closing_table(rows, directory)
+    return module.population
+
+
+def outcome(population: Population) -> dict[str, float]:
+    """The numbers shown beside the hyper-parameters in TensorBoard."""
+    return {
+        "outcome/success_rate": float(np.mean([status == SOLVED for status in population.status])),
+        "outcome/median_error": float(np.nanmedian(population.last["error"])) if population.step else float("nan"),
+        "outcome/seconds": population.seconds,
+    }
+
+
+def closing_table(rows: list[list[object]], directory: Path) -> None:
+    """Prints one row a replica, the success rate, and where things are."""
+    console = Console()
+    results = [dict(zip(RESULTS, row, strict=True)) for row in rows]
+    first = results[0]
+    length = f"{first['length']}" + (f"-{first['max_length']}" if first["max_length"] else "")
+    table = Table(title=f"{first['task']}, length {length}, {first['cell']}, {first['optimizer']}", title_justify="left")
+    for column in ("seed", "status", "updates", "error %", "best error %", "loss", "spectral radius", "seconds"):
+        table.add_column(column, justify="right")
+    for r in results:
+        percent = [f"{100 * float(r[name]):.2f}" for name in ("error", "best_error")]  # type: ignore[arg-type]
+        rest = [f"{r['loss']:.3g}", f"{r['spectral_radius']:.3f}", f"{r['seconds']:.1f}"]
+        table.add_row(str(r["seed"]), str(r["status"]), f"{r['updates']:,}", *percent, *rest)
+    console.print(table)
+    solved = sum(bool(r["solved"]) for r in results)
+    finished = sum(r["status"] != "interrupted" for r in results)
+    rate = f"{solved}/{len(results)} solved"
+    if finished:
+        low, high = wilson(solved, finished)
+        rate += f" ({100 * solved / finished:.0f} %, 95 % interval {100 * low:.0f}-{100 * high:.0f} %)"
+    console.print(rate, highlight=False)
+    console.print(f"in {directory}: results.csv, history.csv, checkpoints/, TensorBoard events", soft_wrap=True)

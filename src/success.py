@@ -1,0 +1,58 @@
+"""Solved or not: the share of fresh sequences a replica answers wrongly (P13)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from src.network import Network
+from tasks.datamodule import test_batch
+from tasks.task import Task
+
+BATCH = 1000
+"""Sequences tested at a time, all of one length."""
+
+
+@dataclass(frozen=True)
+class SuccessTest:
+    """A replica has solved the task when fewer than ``max_error`` of ``sequences`` fresh sequences are wrong.
+
+    Args:
+        max_error: in (0, 1). P13: .01; Pcode stops at no error at all, which any number below 1 / sequences means.
+        check_every: updates between tests.
+        sequences: in a test.
+    """
+
+    max_error: float
+    check_every: int
+    sequences: int
+
+    def passed(self, wrong: np.ndarray) -> np.ndarray:
+        """Whether so many wrong answers of all sequences are few enough."""
+        return wrong < self.max_error * self.sequences
+
+    def run(
+        self, network: Network, task: Task, seeds: Sequence[int], updates: Sequence[int], full: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Tests the network's replicas on sequences that are a function of their seed and update alone.
+
+        Unless ``full``, a replica's test stops with the batch in which it can no longer pass.
+
+        Returns:
+            share of wrong sequences among those seen, and whether the test was passed; one a replica.
+        """
+        device = network.W.device
+        wrong, seen = np.zeros(len(seeds), dtype=int), np.zeros(len(seeds), dtype=int)
+        undecided = list(range(len(seeds)))
+        for part, first in enumerate(range(0, self.sequences, BATCH)):
+            size = min(BATCH, self.sequences - first)
+            batch = test_batch(task, [(seeds[r], int(updates[r])) for r in undecided], part, size).to(device)
+            some = network if len(undecided) == len(seeds) else network.select(undecided)
+            wrong_RB = task.wrong(some.predict(batch.inputs, batch.length), batch.target)
+            wrong[undecided] += wrong_RB.sum(1).cpu().numpy()
+            seen[undecided] += size
+            if not full:
+                undecided = [r for r in undecided if wrong[r] <= self.max_error * self.sequences]
+            if not undecided:
+                break
+        return wrong / seen, (seen == self.sequences) & self.passed(wrong)

@@ -1,0 +1,1 @@
+"""Pathological tasks: pure generators, their draws, and the data module."""

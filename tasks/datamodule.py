@@ -1,0 +1,125 @@
+"""Training data for a population, in blocks of updates, and fresh test data. All are functions of the draws."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from tasks.draws import DRAW, Stream, generator
+from tasks.task import Task
+
+if TYPE_CHECKING:
+    from src.population import Population
+
+
+class Batch(NamedTuple):
+    """A mini-batch for each of R replicas; shorter ones are padded to the longest."""
+
+    inputs: Tensor  # symbols RTB int64, or vectors RTBI float32
+    target: Tensor  # RB
+    length: Tensor  # R, int64
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(*(tensor.to(device) for tensor in self))
+
+    def select(self, rows: Sequence[int]) -> "Batch":
+        """The mini-batches of some replicas."""
+        return Batch(*(tensor[list(rows)] for tensor in self))
+
+
+Block = list[Batch]
+"""Mini-batches of consecutive updates: what one batch of the loader holds."""
+
+
+def collate(drawn: list[tuple[np.ndarray, np.ndarray]]) -> Batch:
+    """Stacks one mini-batch a replica, padding at the end."""
+    lengths = [len(inputs) for inputs, _ in drawn]
+    longest = max(lengths)
+    first = drawn[0][0]
+    inputs_R = np.zeros((len(drawn), longest, *first.shape[1:]), dtype=np.int64 if first.dtype == np.int8 else first.dtype)
+    for row, (inputs, _) in enumerate(drawn):
+        inputs_R[row, : len(inputs)] = inputs
+    target_R = np.stack([target for _, target in drawn])
+    return Batch(torch.from_numpy(inputs_R), torch.from_numpy(target_R), torch.tensor(lengths))
+
+
+def test_batch(task: Task, replicas: Sequence[tuple[int, int]], part: int, size: int) -> Batch:
+    """Batch number ``part`` of the test of each replica, given by (seed, updates so far); each has its own length."""
+    drawn = []
+    for seed, updates in replicas:
+        draws = generator(seed, Stream.TEST, updates, part)
+        drawn.append(task.draw(task.draw_length(draws), size, draws))
+    return collate(drawn)
+
+
+class TrainingData:
+    """Mini-batch number n of a seed, from blocks of DRAW updates of which the last one is remembered."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self._block: dict[int, tuple[int, list[tuple[np.ndarray, np.ndarray]]]] = {}
+
+    def __call__(self, seed: int, update: int) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs and targets of update 0, 1, …: a function of the seed and the update."""
+        index, within = divmod(update, DRAW)
+        if self._block.get(seed, (-1,))[0] != index:
+            self._block[seed] = (index, self._draw(seed, index))
+        return self._block[seed][1][within]
+
+    def _draw(self, seed: int, index: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        task, draws, size = self.task, generator(seed, Stream.DATA, index), self.task.batch_size
+        if task.varies:
+            lengths = generator(seed, Stream.LENGTH, index)
+            return [task.draw(task.draw_length(lengths), size, draws) for _ in range(DRAW)]
+        inputs, target = task.draw(task.length, DRAW * size, draws)
+        parts = [slice(k * size, (k + 1) * size) for k in range(DRAW)]
+        return [(inputs[:, part], target[part]) for part in parts]
+
+
+class Sequences(pl.LightningDataModule):
+    """Yields blocks of updates for whoever in the population still learns.
+
+    Args:
+        task: what is drawn.
+        population: asked for its live replicas and their updates before each block.
+        block: most updates in a block. Changes nothing but the speed.
+        max_steps: updates of each replica.
+        stops: no block crosses a multiple of these many updates, where something is tested or logged.
+    """
+
+    def __init__(self, task: Task, population: "Population", block: int, max_steps: int, stops: Sequence[int]) -> None:
+        super().__init__()
+        self.population = population
+        self.block = block
+        self.max_steps = max_steps
+        self.stops = tuple(stops)
+        self.data = TrainingData(task)
+
+    def train_dataloader(self) -> "_Blocks":
+        return _Blocks(self)
+
+    def length_of_next(self) -> int:
+        """Updates in the next block: up to the nearest stop, and never beyond max_steps."""
+        step = self.population.step
+        return min(self.block, self.max_steps - step, *(stop - step % stop for stop in self.stops))
+
+    def next_block(self) -> Block:
+        live = [(self.population.seeds[r], int(self.population.updates[r])) for r in self.population.live]
+        return [collate([self.data(seed, n + k) for seed, n in live]) for k in range(self.length_of_next())]
+
+
+class _Blocks:
+    """The loader. It has a length because Lightning would otherwise fetch one block ahead of who has left by then."""
+
+    def __init__(self, source: Sequences) -> None:
+        self.source = source
+
+    def __len__(self) -> int:
+        return max(1, self.source.max_steps)  # a bound: iteration ends when nobody learns any more
+
+    def __iter__(self) -> Iterator[Block]:
+        while self.source.population.learning and self.source.population.step < self.source.max_steps:
+            yield self.source.next_block()

@@ -1,0 +1,41 @@
+"""Every random number of the program is a function of (seed, stream, index, part).
+
+Counter-based generators make that cheap: NumPy's Philox takes the seed and the stream as its key and the index as its
+counter, so no draw depends on an earlier one. Looking at a network more often, cutting the training into other blocks,
+training other replicas beside it, or resuming changes nothing; and neighbouring seeds have different keys, hence
+unrelated streams (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
+"""
+
+from enum import IntEnum
+
+import numpy as np
+
+
+class Stream(IntEnum):
+    """What is drawn. The index counts replicas' updates or blocks of :data:`DRAW` updates; a start has index 0."""
+
+    START = 0  # initial parameters; index 0
+    DATA = 1  # training sequences; index: block of DRAW updates
+    LENGTH = 2  # their lengths; index: block of DRAW updates
+    TEST = 3  # test sequences and their lengths; index: the update after which the replica is tested
+    BETA = 4  # weights of the simplex direction; index: update
+    NOISE = 5  # noise inside a network; index: update
+
+
+DRAW = 16
+"""Updates whose data one call of a generator draws. A constant: what is drawn must not depend on how it is used."""
+
+MAX_SEED = 2**63 - 1
+
+
+def generator(seed: int, stream: Stream, index: int, part: int = 0) -> np.random.Generator:
+    """NumPy generator of one (seed, stream, index, part); each has 2**128 blocks of the cipher to itself.
+
+    Raises:
+        ValueError: a seed outside [0, 2**63), a negative index or part.
+    """
+    if not (0 <= seed <= MAX_SEED and index >= 0 and part >= 0):
+        raise ValueError(f"seed, index and part must not be negative, seed below 2**63: {seed}, {index}, {part}")
+    counter = np.array([0, 0, part, index], dtype=np.uint64)
+    key = np.array([seed, int(stream)], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(counter=counter, key=key))
