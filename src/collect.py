@@ -1,0 +1,137 @@
+"""Reads what runs left under directories, and pools replicas into success rates."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from omegaconf import OmegaConf
+
+from src.config import ConfigurationError, belongs, leaves
+from src.results import RESULTS
+from src.statistics import wilson
+
+NAMED = ("task.name", "task.length", "task.max_length", "cell.name", "optimizer.name")
+"""Keys that have a column of their own."""
+
+SAME_SCIENCE = (
+    "seed replicas name resume block threads logger trainer.accelerator callbacks.progress callbacks.metrics "
+    "callbacks.recorder callbacks.interrupt callbacks.diagnostics"
+).split()
+"""Keys that may differ between runs whose replicas are pooled."""
+
+SUCCESS_RATE = (
+    "task cell optimizer length max_length replicas solved rate ci_low ci_high median_solved_at interrupted"
+).split()
+
+OUTCOME = [column for column in RESULTS if column not in ("seconds", "spectral_radius", "loss")]
+
+Config = tuple[tuple[str, Any], ...]
+
+
+@dataclass
+class Replica:
+    """One row of a results.csv, with the configuration it belongs to and its history."""
+
+    config: Config
+    outcome: dict[str, Any]
+    history: pd.DataFrame
+    source: Path
+
+
+def science(config: Any) -> Config:
+    """The keys of a configuration that a result may depend on, and their values, sorted."""
+    found = {key: str(value) if isinstance(value, list) else value for key, value in leaves(config)}
+    return tuple(sorted((k, v) for k, v in found.items() if not belongs(k, tuple(SAME_SCIENCE)) and "_target_" not in k))
+
+
+def collect(directories: Sequence[Path]) -> list[Replica]:
+    """Every replica under the directories, each (configuration, seed) once.
+
+    Raises:
+        ConfigurationError: two finished replicas of the same configuration and seed with different outcomes.
+    """
+    kept: dict[tuple[Config, int], Replica] = {}
+    conflicts = []
+    for path in sorted({p.resolve() for directory in directories for p in Path(directory).rglob("results.csv")}):
+        if not (path.parent / "config.yaml").is_file():
+            continue
+        config = science(OmegaConf.load(path.parent / "config.yaml"))
+        table = pd.read_csv(path, dtype={"max_length": "Int64", "solved_at": "Int64"})
+        log = path.parent / "history.csv"
+        history = pd.read_csv(log) if log.is_file() else pd.DataFrame({"seed": []})
+        for outcome in table.to_dict("records"):
+            new = Replica(config, outcome, history[history["seed"] == outcome["seed"]], path)
+            old = kept.setdefault((config, outcome["seed"]), new)
+            if old is new:
+                continue
+            if "interrupted" in (old.outcome["status"], new.outcome["status"]):
+                kept[config, outcome["seed"]] = max(old, new, key=_progress)
+            elif any(not _equal(old.outcome[c], new.outcome[c]) for c in OUTCOME):
+                conflicts.append(f"seed {outcome['seed']} has different outcomes in {old.source} and {path}")
+    if conflicts:
+        raise ConfigurationError(conflicts)
+    return list(kept.values())
+
+
+def _progress(replica: Replica) -> tuple[bool, int]:
+    return replica.outcome["status"] != "interrupted", int(replica.outcome["updates"])
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return bool(a == b) if not (pd.isna(a) or pd.isna(b)) else bool(pd.isna(a) and pd.isna(b))
+
+
+def differing(replicas: Sequence[Replica]) -> list[str]:
+    """Keys that differ between the configurations and have no column of their own."""
+    configs = [dict(config) for config in dict.fromkeys(r.config for r in replicas)]
+    keys = sorted({key for config in configs for key in config} - set(NAMED))
+    return [key for key in keys if len({str(config.get(key)) for config in configs}) > 1]
+
+
+def success_rates(replicas: Sequence[Replica]) -> pd.DataFrame:
+    """One row a configuration: solved replicas of those that finished, with Wilson's 95 % interval.
+
+    ``median_solved_at`` is over all that finished, one that did not solve the task counting as later than any; empty
+    where the median did not solve it. Interrupted replicas are counted in their own column only.
+    """
+    keys, rows = differing(replicas), []
+    for config in dict.fromkeys(r.config for r in replicas):
+        values = dict(config)
+        outcomes = [r.outcome for r in replicas if r.config == config]
+        done = [o for o in outcomes if o["status"] != "interrupted"]
+        solved_at = [int(o["solved_at"]) if o["solved"] else math.inf for o in done]
+        solved = sum(map(math.isfinite, solved_at))
+        low, high = wilson(solved, len(done)) if done else (math.nan, math.nan)
+        median = float(np.median(solved_at)) if done else math.nan
+        rows.append(
+            [values["task.name"], values["cell.name"], values["optimizer.name"], values["task.length"]]
+            + [values["task.max_length"], len(done), solved, solved / len(done) if done else math.nan, low, high]
+            + [median if math.isfinite(median) else math.nan, len(outcomes) - len(done)]
+            + [values.get(key) for key in keys]
+        )
+    table = pd.DataFrame(rows, columns=[*SUCCESS_RATE, *keys])
+    table["max_length"] = table["max_length"].astype("Int64")
+    return table.sort_values(["task", "cell", "optimizer", "length"], kind="stable", ignore_index=True)
+
+
+def labels(replicas: Sequence[Replica]) -> dict[Config, str]:
+    """Name of the line each configuration belongs to: its method, and what differs among runs of that method and cell."""
+    configs = {r.config: r for r in replicas}
+    groups: dict[tuple[Any, ...], list[Replica]] = {}
+    for config, replica in configs.items():
+        values = dict(config)
+        groups.setdefault((values["task.name"], values["cell.name"], values["optimizer.name"]), []).append(replica)
+    names = {}
+    for (_, _, method), alike in groups.items():
+        keys = differing(alike)
+        for replica in alike:
+            values = dict(replica.config)
+            extra = [f"{key.split('.')[-1]}={values.get(key)}" for key in keys]
+            if values.get("task.max_length") is not None:
+                extra.append(f"to {values['task.max_length']}")
+            names[replica.config] = " ".join([method, *extra])
+    return names

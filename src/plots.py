@@ -1,0 +1,117 @@
+"""Figures of a sweep."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from src.collect import Config, Replica, labels, success_rates
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe & Ito (2008): told apart by colour-blind readers too."""
+
+MARKERS = "osD^vP*"
+PAIRED = "same seeds: same starts and data, a paired comparison"
+
+
+class _Lines:
+    """Which line each configuration belongs to, and how it looks."""
+
+    def __init__(self, replicas: Sequence[Replica]) -> None:
+        self.of: dict[Config, str] = labels(replicas)
+        self.names = sorted(set(self.of.values()))
+
+    def colour(self, name: str) -> str:
+        return COLOURS[self.names.index(name) % len(COLOURS)]
+
+    def marker(self, name: str) -> str:
+        return MARKERS[self.names.index(name) % len(MARKERS)]
+
+
+def _panels(replicas: Sequence[Replica]) -> dict[tuple[str, str], list[Replica]]:
+    """Replicas by task and cell."""
+    panels: dict[tuple[str, str], list[Replica]] = {}
+    for replica in replicas:
+        panels.setdefault((replica.outcome["task"], replica.outcome["cell"]), []).append(replica)
+    return dict(sorted(panels.items()))
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def success_rate(replicas: Sequence[Replica]) -> Figure:
+    """Success rate against length with Wilson's 95 % intervals: a panel a cell, a line a method."""
+    panels, lines = _panels(replicas), _Lines(replicas)
+    figure = Figure(figsize=(max(5.0, 1.2 + 4.2 * len(panels)), 4.1), layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axis, ((task, cell), inside) in zip(axes, panels.items(), strict=True):
+        _rates(axis, inside, lines)
+        axis.set(title=f"{_words(task)}, {_words(cell)}", xlabel="length T (steps)")
+        axis.grid(axis="y", alpha=0.3)
+    counts = sorted(set(success_rates(replicas)["replicas"]))
+    seeds = "-".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+    axes[0].set(ylabel=f"success rate ({seeds} replicas, 95 % interval)", ylim=(-0.04, 1.04))
+    _legend(figure, dict(pair for axis in axes for pair in zip(*axis.get_legend_handles_labels()[::-1], strict=True)), PAIRED)
+    return figure
+
+
+def _rates(axis: Axes, inside: list[Replica], lines: _Lines) -> None:
+    lengths = sorted({r.outcome["length"] for r in inside})
+    gap = min((b - a for a, b in zip(lengths, lengths[1:], strict=False)), default=lengths[0]) * 0.04
+    for k, name in enumerate(lines.names):
+        mine = [r for r in inside if lines.of[r.config] == name]
+        if not mine:
+            continue
+        table = success_rates(mine).dropna(subset=["rate"]).sort_values("length")
+        x = table["length"] + gap * (k - (len(lines.names) - 1) / 2)  # side by side, or intervals hide each other
+        below, above = table["rate"] - table["ci_low"], table["ci_high"] - table["rate"]
+        axis.errorbar(
+            x,
+            table["rate"],
+            [below.clip(lower=0), above.clip(lower=0)],
+            color=lines.colour(name),
+            marker=lines.marker(name),
+            capsize=3,
+            lw=1.5,
+            label=name,
+        )
+    axis.set_xticks(lengths)
+    if len(lengths) == 1:
+        axis.set_xlim(lengths[0] - 5 * gap * len(lines.names), lengths[0] + 5 * gap * len(lines.names))
+
+
+def error(replicas: Sequence[Replica]) -> Figure:
+    """Error against updates, a thin line a replica: a row a task and cell, a column a length."""
+    panels, lines = _panels(replicas), _Lines(replicas)
+    lengths = sorted({r.outcome["length"] for r in replicas})
+    figure = Figure(figsize=(max(5.0, 1.2 + 3.4 * len(lengths)), 1.2 + 2.7 * len(panels)), layout="constrained")
+    grid = figure.subplots(len(panels), len(lengths), sharey=True, squeeze=False)
+    drawn: dict[str, Line2D] = {}
+    for row, ((task, cell), inside) in zip(grid, panels.items(), strict=True):
+        for axis, length in zip(row, lengths, strict=True):
+            for r in (r for r in inside if r.outcome["length"] == length and not r.history.empty):
+                name = lines.of[r.config]
+                step, percent = r.history["step"], 100 * r.history["error"]
+                (drawn[name],) = axis.plot(step, percent, color=lines.colour(name), lw=0.8, alpha=0.8)
+                if r.outcome["solved"]:
+                    axis.plot(step.iloc[-1], percent.iloc[-1], ".", color=lines.colour(name), ms=6, clip_on=False)
+            axis.set(title=f"{_words(cell)}, length {length}", xlabel="updates", ylim=(0, 100))
+            axis.grid(axis="y", alpha=0.3)
+        row[0].set_ylabel(f"{_words(task)}\nwrong sequences (%)")
+    _legend(figure, dict(sorted(drawn.items())), "a line a replica, ending in a dot where it solved the task")
+    return figure
+
+
+def _legend(figure: Figure, handles: dict[str, Any], title: str) -> None:
+    figure.legend(
+        list(handles.values()),
+        list(handles),
+        loc="outside lower center",
+        ncols=4,
+        frameon=False,
+        title=title,
+        title_fontsize=8,
+    )
