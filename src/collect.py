@@ -10,22 +10,17 @@ import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 
-from src.config import ConfigurationError, belongs, leaves
+from src.config import NO_SCIENCE, ConfigurationError, belongs, leaves
 from src.results import RESULTS
 from src.statistics import wilson
 
 NAMED = ("task.name", "task.length", "task.max_length", "cell.name", "optimizer.name")
 """Keys that have a column of their own."""
 
-SAME_SCIENCE = (
-    "seed replicas name resume block threads logger trainer.accelerator callbacks.progress callbacks.metrics "
-    "callbacks.recorder callbacks.interrupt callbacks.diagnostics"
-).split()
-"""Keys that may differ between runs whose replicas are pooled."""
-
 SUCCESS_RATE = (
-    "task cell optimizer length max_length replicas solved rate ci_low ci_high median_solved_at interrupted"
-).split()
+    *("task", "cell", "optimizer", "length", "max_length", "replicas", "solved", "rate", "ci_low", "ci_high"),
+    *("median_solved_at", "interrupted"),
+)
 
 OUTCOME = [column for column in RESULTS if column not in ("seconds", "spectral_radius", "loss")]
 
@@ -44,8 +39,8 @@ class Replica:
 
 def science(config: Any) -> Config:
     """The keys of a configuration that a result may depend on, and their values, sorted."""
-    found = {key: str(value) if isinstance(value, list) else value for key, value in leaves(config)}
-    return tuple(sorted((k, v) for k, v in found.items() if not belongs(k, tuple(SAME_SCIENCE)) and "_target_" not in k))
+    found = {k: str(v) if isinstance(v, list) else v for k, v in leaves(config) if "_target_" not in k}
+    return tuple(sorted(item for item in found.items() if not belongs(item[0], (*NO_SCIENCE, "seed", "replicas"))))
 
 
 def collect(directories: Sequence[Path]) -> list[Replica]:
@@ -63,7 +58,8 @@ def collect(directories: Sequence[Path]) -> list[Replica]:
         table = pd.read_csv(path, dtype={"max_length": "Int64", "solved_at": "Int64"})
         log = path.parent / "history.csv"
         history = pd.read_csv(log) if log.is_file() else pd.DataFrame({"seed": []})
-        for outcome in table.to_dict("records"):
+        for row in table.to_dict("records"):
+            outcome: dict[str, Any] = {str(column): value for column, value in row.items()}
             new = Replica(config, outcome, history[history["seed"] == outcome["seed"]], path)
             old = kept.setdefault((config, outcome["seed"]), new)
             if old is new:
@@ -119,7 +115,7 @@ def success_rates(replicas: Sequence[Replica]) -> pd.DataFrame:
 
 
 def labels(replicas: Sequence[Replica]) -> dict[Config, str]:
-    """Name of the line each configuration belongs to: its method, and what differs among runs of that method and cell."""
+    """Name of the line of each configuration: its method, and what differs among runs of that method and cell."""
     configs = {r.config: r for r in replicas}
     groups: dict[tuple[Any, ...], list[Replica]] = {}
     for config, replica in configs.items():

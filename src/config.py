@@ -115,37 +115,39 @@ RULES = {
 
 def check(cfg: DictConfig) -> list[str]:
     """Every problem of a composed configuration; an empty list if it can run."""
-    problems = [
-        problem
-        for key, value in leaves(cfg)
-        if key in RULES and (problem := RULES[key].problem(key, value)) is not None
-    ]
-    return problems or _between_keys(cfg)
+    found = {key: RULES[key].problem(key, value) for key, value in leaves(cfg) if key in RULES}
+    wrong = {key: problem for key, problem in found.items() if problem is not None}
+    return [*wrong.values(), *_between_keys(cfg, set(wrong))]
 
 
-def _between_keys(cfg: DictConfig) -> Iterator[str] | list[str]:
-    """Problems of keys that are each right by themselves."""
+def _between_keys(cfg: DictConfig, wrong: set[str]) -> list[str]:
+    """Problems of keys that are each right by themselves; comparisons with a wrong one are left out."""
     import torch
 
     problems = []
-    length, max_length = cfg.task.length, cfg.task.max_length
-    minimum = getattr(hydra.utils.get_class(cfg.task._target_), "minimum_length", 1)
-    if length < minimum:
-        problems.append(f"task.length={length}: {cfg.task.name} needs {minimum} steps or more")
-    if max_length is not None and max_length < length:
-        problems.append(f"task.max_length={max_length}: must not be below task.length={length}")
-    if cfg.seed + cfg.replicas - 1 > MAX_SEED:
+    length, max_length, accelerator = cfg.task.length, cfg.task.max_length, cfg.trainer.accelerator
+    if "task.length" not in wrong:
+        minimum: int = hydra.utils.get_class(cfg.task._target_).minimum_length  # type: ignore[attr-defined]
+        if length < minimum:
+            problems.append(f"task.length={length}: {cfg.task.name} needs {minimum} steps or more")
+        if max_length is not None and "task.max_length" not in wrong and max_length < length:
+            problems.append(f"task.max_length={max_length}: must not be below task.length={length}")
+    if not wrong & {"seed", "replicas"} and cfg.seed + cfg.replicas - 1 > MAX_SEED:
         problems.append(f"seed={cfg.seed}: the last replica's seed must stay below 2**63")
     if cfg.trainer.max_epochs is not None:
         problems.append(f"trainer.max_epochs: {cfg.task.name} draws fresh data for ever; set trainer.max_steps instead")
-    if cfg.trainer.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
-        problems.append(f"trainer.accelerator={cfg.trainer.accelerator}: torch sees no GPU here; use cpu")
+    if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        problems.append(f"trainer.accelerator={accelerator}: torch sees no GPU here; use cpu")
     if cfg.resume is not None:
         problems += _resume(cfg)
     return problems
 
 
-FREE_ON_RESUME = ("trainer.max_steps", "trainer.accelerator", "block", "threads", "resume", "name", "callbacks", "logger")
+NO_SCIENCE = (
+    *("name", "resume", "block", "threads", "logger", "trainer.accelerator"),
+    *(f"callbacks.{name}" for name in ("progress", "metrics", "recorder", "interrupt", "diagnostics")),
+)
+"""Keys, and those below them, that no result depends on."""
 
 
 def _resume(cfg: DictConfig) -> list[str]:
@@ -156,7 +158,7 @@ def _resume(cfg: DictConfig) -> list[str]:
     return [
         f"resume={cfg.resume}: was run with {key}={before.get(key)}, not {now.get(key)}"
         for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and not belongs(key, FREE_ON_RESUME)
+        if before.get(key) != now.get(key) and not belongs(key, (*NO_SCIENCE, "trainer.max_steps"))
     ]
 
 
@@ -167,7 +169,7 @@ def belongs(key: str, names: tuple[str, ...]) -> bool:
 
 def leaves(cfg: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted keys and values of a configuration; Hydra's own part left out, unresolvable values as written."""
-    plain = OmegaConf.to_container(cfg, resolve=False) if isinstance(cfg, DictConfig) else cfg
+    plain: Any = OmegaConf.to_container(cfg, resolve=False) if isinstance(cfg, DictConfig) else cfg
     for key, value in plain.items():
         if isinstance(value, dict) and value:
             if prefix or key != "hydra":
@@ -181,18 +183,20 @@ def leaves(cfg: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def diagnose(overrides: list[str], error: Exception) -> list[str]:
     """Names every unknown group, choice and key among the overrides, with near misses; else what Hydra said."""
-    try:
-        parsed = [OverridesParser.create().parse_override(text) for text in overrides]
-    except HydraException as unreadable:
-        return [_first_line(unreadable)]
+    parsed, problems = [], []
+    for text in overrides:
+        try:
+            parsed.append(OverridesParser.create().parse_override(text))
+        except HydraException as unreadable:
+            problems.append(f"{text}: cannot be read: {_first_line(unreadable)}")
     with hydra.initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         groups = {name: loader.get_group_options(name) for name in loader.list_groups("") if name != "hydra"}
-        problems, choices = [], []
+        choices = []
         for override in parsed:
             if override.key_or_group in groups:
                 known = groups[override.key_or_group]
-                for value in _values(override):
+                for value in map(str, _values(override)):
                     if value in (*known, "null"):
                         choices.append(f"{override.key_or_group}={value}")
                     else:
@@ -208,6 +212,10 @@ def diagnose(overrides: list[str], error: Exception) -> list[str]:
             plain = not (override.is_add() or override.is_delete() or override.is_force_add())
             if plain and key not in groups and key not in keys and not key.startswith("hydra"):
                 problems.append(f"{key}: no such key{_near(key, [*keys, *groups])}")
+            elif key in RULES:
+                problems += [p for value in _values(override) if (p := RULES[key].problem(key, value)) is not None]
+    if not problems and str(error).startswith("Ambiguous value"):
+        problems.append("several values for one key are a sweep: add -m")
     return problems or [_first_line(error)]
 
 
@@ -220,10 +228,10 @@ def _keys(cfg: DictConfig) -> set[str]:
     return found
 
 
-def _values(override: Override) -> list[str]:
+def _values(override: Override) -> list[Any]:
     if override.is_sweep_override():
-        return [str(value) for value in override.sweep_string_iterator()]
-    return [str(override.get_value_element_as_str())]
+        return list(override.sweep_iterator())
+    return [override.value()]
 
 
 def _near(word: str, known: list[str]) -> str:

@@ -19,7 +19,7 @@ BOARD = "curves"
 
 
 def report(directories: Sequence[Path], out: Path | None = None) -> pd.DataFrame:
-    """Writes success_rate.csv, success_rate.png and .svg, error.png and .svg, and TensorBoard figures; prints the table.
+    """Writes success_rate.csv, success_rate and error as .png and .svg, and TensorBoard figures; prints the table.
 
     Args:
         directories: searched for runs at any depth.

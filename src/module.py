@@ -1,11 +1,9 @@
 """The LightningModule: one update of a population, by manual optimization."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
 
 from src.directions import Direction, Omega
 from src.network import Network

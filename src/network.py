@@ -1,6 +1,7 @@
 """R networks side by side: input projection, recurrence, readout."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from src.cells import Cell, Parameters
 from src.directions import Direction
+from src.linalg import product
 from src.recurrence import recur
 from tasks.draws import Stream, generator
 from tasks.task import Task
@@ -79,14 +81,12 @@ class Network(nn.Module):
         return self.readout(state[0])
 
     def project(self, inputs: Tensor) -> Tensor:
-        """z_RTBG of all steps at once; a symbol's is a row of W_in."""
-        if self.symbolic:
-            R, symbols, _ = self.W_in.shape
-            row_RTB = inputs + symbols * torch.arange(R, device=inputs.device)[:, None, None]
-            z = _Lookup.apply(self.W_in, row_RTB)
-        else:
-            z = torch.bmm(inputs.flatten(1, 2), self.W_in).unflatten(1, inputs.shape[1:3])
-        return z + self.b[:, None, None]
+        """z_RTBG of all steps at once; a symbol's is a row of W_in, plus b."""
+        if not self.symbolic:
+            return _Project.apply(inputs, self.W_in, self.b)
+        R, symbols, _ = self.W_in.shape
+        row_RTB = inputs + symbols * torch.arange(R, device=inputs.device)[:, None, None]
+        return _Lookup.apply(row_RTB, self.W_in + self.b[:, None])
 
     def readout(self, h_RBH: Tensor) -> Tensor:
         """h W_out + b_out: RBO."""
@@ -94,17 +94,33 @@ class Network(nn.Module):
 
 
 class _Lookup(torch.autograd.Function):
-    """Rows of a stacked table; torch.embedding with a backward pass that is four times faster for few symbols."""
+    """Rows of a stacked table; F.embedding with a backward pass that is four times faster for few symbols."""
 
     @staticmethod
-    def forward(ctx, table_RIG: Tensor, row_RTB: Tensor) -> Tensor:  # type: ignore[no-untyped-def, override]
+    def forward(ctx: Any, row_RTB: Tensor, table_RIG: Tensor) -> Tensor:
         ctx.save_for_backward(row_RTB)
         ctx.shape = table_RIG.shape
         return F.embedding(row_RTB, table_RIG.flatten(0, 1))
 
     @staticmethod
-    def backward(ctx, dz_RTBG: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def, override]
+    def backward(ctx: Any, dz_RTBG: Tensor) -> Any:
         (row_RTB,) = ctx.saved_tensors
         rows = dz_RTBG.new_zeros(ctx.shape).flatten(0, 1)
         rows.index_add_(0, row_RTB.flatten(), dz_RTBG.flatten(0, 2))
-        return rows.view(ctx.shape), None
+        return None, rows.view(ctx.shape)
+
+
+class _Project(torch.autograd.Function):
+    """x W_in + b over all steps; its backward pass sums in an order that padding does not change."""
+
+    @staticmethod
+    def forward(ctx: Any, x_RTBI: Tensor, W_RIG: Tensor, b_RG: Tensor) -> Tensor:
+        ctx.save_for_backward(x_RTBI)
+        z = torch.baddbmm(b_RG[:, None], x_RTBI.flatten(1, 2), W_RIG)
+        return z.view(*x_RTBI.shape[:3], -1)
+
+    @staticmethod
+    def backward(ctx: Any, dz_RTBG: Tensor) -> Any:
+        (x_RTBI,) = ctx.saved_tensors
+        ones = x_RTBI.new_ones(*x_RTBI.shape[:3], 1)
+        return None, product(x_RTBI, dz_RTBG), product(ones, dz_RTBG)[:, 0]

@@ -1,6 +1,7 @@
 """Figures of a sweep."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -54,13 +55,17 @@ def success_rate(replicas: Sequence[Replica]) -> Figure:
     counts = sorted(set(success_rates(replicas)["replicas"]))
     seeds = "-".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
     axes[0].set(ylabel=f"success rate ({seeds} replicas, 95 % interval)", ylim=(-0.04, 1.04))
-    _legend(figure, dict(pair for axis in axes for pair in zip(*axis.get_legend_handles_labels()[::-1], strict=True)), PAIRED)
+    _legend(
+        figure,
+        dict(pair for axis in axes for pair in zip(*axis.get_legend_handles_labels()[::-1], strict=True)),
+        PAIRED,
+    )
     return figure
 
 
 def _rates(axis: Axes, inside: list[Replica], lines: _Lines) -> None:
     lengths = sorted({r.outcome["length"] for r in inside})
-    gap = min((b - a for a, b in zip(lengths, lengths[1:], strict=False)), default=lengths[0]) * 0.04
+    gap = min((b - a for a, b in pairwise(lengths)), default=lengths[0]) * 0.04
     for k, name in enumerate(lines.names):
         mine = [r for r in inside if lines.of[r.config] == name]
         if not mine:

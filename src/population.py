@@ -86,7 +86,9 @@ class Population:
     def _bind(self) -> None:
         """Makes the network's parameters and gradients views of the rows."""
         self.theta_AP.grad = torch.zeros_like(self.theta_AP)
-        for p, view, grad in zip(self._parameters(), *map(self._split, (self.theta_AP.data, self.grad_AP)), strict=True):
+        for p, view, grad in zip(
+            self._parameters(), *map(self._split, (self.theta_AP.data, self.grad_AP)), strict=True
+        ):
             p.data, p.grad = view, grad
 
     def _parameters(self) -> list[nn.Parameter]:

@@ -10,10 +10,10 @@ from typing import Any
 from src.population import INTERRUPTED, RUNNING, SOLVED, Population
 
 RESULTS = (
-    "task length max_length cell optimizer seed status solved solved_at updates error best_error loss "
-    "spectral_radius seconds"
-).split()
-HISTORY = "seed step epoch seconds loss omega grad_norm error".split()
+    *("task", "length", "max_length", "cell", "optimizer", "seed", "status", "solved", "solved_at", "updates"),
+    *("error", "best_error", "loss", "spectral_radius", "seconds"),
+)
+HISTORY = ("seed", "step", "epoch", "seconds", "loss", "omega", "grad_norm", "error")
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

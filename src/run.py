@@ -123,9 +123,11 @@ def closing_table(rows: list[list[object]], directory: Path) -> None:
     results = [dict(zip(RESULTS, row, strict=True)) for row in rows]
     first = results[0]
     length = f"{first['length']}" + (f"-{first['max_length']}" if first["max_length"] else "")
-    table = Table(title=f"{first['task']}, length {length}, {first['cell']}, {first['optimizer']}", title_justify="left")
+    table = Table(
+        title=f"{first['task']}, length {length}, {first['cell']}, {first['optimizer']}", title_justify="left"
+    )
     for column in ("seed", "status", "updates", "error %", "best error %", "loss", "spectral radius", "seconds"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", min_width=11 if column == "status" else None)
     for r in results:
         percent = [f"{100 * float(r[name]):.2f}" for name in ("error", "best_error")]  # type: ignore[arg-type]
         rest = [f"{r['loss']:.3g}", f"{r['spectral_radius']:.3f}", f"{r['seconds']:.1f}"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.network import Network
-from tasks.datamodule import test_batch
+from tasks.datamodule import fresh_batch
 from tasks.task import Task
 
 BATCH = 1000
@@ -46,7 +46,7 @@ class SuccessTest:
         undecided = list(range(len(seeds)))
         for part, first in enumerate(range(0, self.sequences, BATCH)):
             size = min(BATCH, self.sequences - first)
-            batch = test_batch(task, [(seeds[r], int(updates[r])) for r in undecided], part, size).to(device)
+            batch = fresh_batch(task, [(seeds[r], int(updates[r])) for r in undecided], part, size).to(device)
             some = network if len(undecided) == len(seeds) else network.select(undecided)
             wrong_RB = task.wrong(some.predict(batch.inputs, batch.length), batch.target)
             wrong[undecided] += wrong_RB.sum(1).cpu().numpy()

@@ -39,14 +39,16 @@ def collate(drawn: list[tuple[np.ndarray, np.ndarray]]) -> Batch:
     lengths = [len(inputs) for inputs, _ in drawn]
     longest = max(lengths)
     first = drawn[0][0]
-    inputs_R = np.zeros((len(drawn), longest, *first.shape[1:]), dtype=np.int64 if first.dtype == np.int8 else first.dtype)
+    inputs_R = np.zeros(
+        (len(drawn), longest, *first.shape[1:]), dtype=np.int64 if first.dtype == np.int8 else first.dtype
+    )
     for row, (inputs, _) in enumerate(drawn):
         inputs_R[row, : len(inputs)] = inputs
     target_R = np.stack([target for _, target in drawn])
     return Batch(torch.from_numpy(inputs_R), torch.from_numpy(target_R), torch.tensor(lengths))
 
 
-def test_batch(task: Task, replicas: Sequence[tuple[int, int]], part: int, size: int) -> Batch:
+def fresh_batch(task: Task, replicas: Sequence[tuple[int, int]], part: int, size: int) -> Batch:
     """Batch number ``part`` of the test of each replica, given by (seed, updates so far); each has its own length."""
     drawn = []
     for seed, updates in replicas:
@@ -119,6 +121,13 @@ class _Blocks:
 
     def __len__(self) -> int:
         return max(1, self.source.max_steps)  # a bound: iteration ends when nobody learns any more
+
+    def state_dict(self) -> dict[str, int]:
+        """Nothing: the population knows how far it is. Lightning asks before it believes that a loader can resume."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        pass
 
     def __iter__(self) -> Iterator[Block]:
         while self.source.population.learning and self.source.population.step < self.source.max_steps:

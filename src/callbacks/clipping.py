@@ -1,10 +1,10 @@
 """Clipping of each replica's gradient, and what happens when it is not finite.
 
-g is the gradient of loss + αΩ over all parameters of a replica together. If ‖g‖ > θ: g <- θ g / ‖g‖ (P13, algorithm 1).
+g is the gradient of loss + αΩ over all parameters of a replica. If ‖g‖ > θ: g <- θ g / ‖g‖ (P13, algorithm 1).
 If ‖g‖ is not finite or above 1e10:
-    with clipping     g <- .02 W for W and 0 for the rest, a shrink (Pcode), multiplied by the learning rate, not clipped;
-                      where a parameter is not finite either, no shrink helps: the replica has diverged;
-    without           the replica has diverged: this step is not applied, and it leaves.
+    with clipping   g <- .02 W for W and 0 for the rest: a shrink (Pcode), times the learning rate, not clipped;
+                    where a parameter is not finite either, no shrink helps: the replica has diverged;
+    without         the replica has diverged: this step is not applied, and it leaves.
 """
 
 from typing import Any

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from src.cells.linalg import spectral_radius
+from src.linalg import spectral_radius
 from src.module import Training
 
 

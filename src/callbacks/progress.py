@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 from rich.console import Console
-from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
 from src.module import Training
 
@@ -43,7 +44,8 @@ class Progress(pl.Callback):
         solved = sum(status == "solved" for status in population.status)
         errors = sorted(e for e in population.last["best_error"] if not np.isnan(e))
         best = " ".join(f"{100 * e:.2g}" for e in errors[:5]) or "-"
-        return f"{population.step:>7,} updates  {rate:5.0f}/s  solved {solved}/{len(population.seeds)}  best errors {best} %"
+        ratio = f"{solved}/{len(population.seeds)}"
+        return f"{population.step:>7,} updates  {rate:5.0f}/s  solved {ratio}  best errors {best} %"
 
     def on_train_end(self, *_: Any) -> None:
         if self.bar is not None:

@@ -1,4 +1,4 @@
-"""Writes what a run leaves: tables and the checkpoint, at every check, so that whatever ends it, they are there."""
+"""Writes what a run leaves: tables and the checkpoint, at the start and at every check, so that whatever ends it, they are there."""
 
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ class Recorder(pl.Callback):
         self.history: list[list[Any]] = []
         self.present: list[int] = []
 
-    def on_train_start(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
+        """Not on_train_start: only after the module's does a resumed population know who had left."""
         self.present = list(module.population.live)
+        self.write(Path(trainer.default_root_dir), module)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
         if not module.check_due:
@@ -30,9 +32,12 @@ class Recorder(pl.Callback):
         if module.ended or population.interrupt is not None:
             population.close(module.max_steps)
         directory = Path(trainer.default_root_dir)
-        write_csv(directory / "results.csv", RESULTS, results_rows(population, module.config))
-        write_csv(directory / "history.csv", HISTORY, self.history)
+        self.write(directory, module)
         trainer.save_checkpoint(directory / "checkpoints" / "last.ckpt")
+
+    def write(self, directory: Path, module: Training) -> None:
+        write_csv(directory / "results.csv", RESULTS, results_rows(module.population, module.config))
+        write_csv(directory / "history.csv", HISTORY, self.history)
 
     def state_dict(self) -> dict[str, Any]:
         return {"history": self.history}

@@ -16,7 +16,8 @@ def medians(values: dict[str, np.ndarray], seeds: list[int], curves: int) -> dic
         if known.size:
             scalars[tag] = float(np.median(known))
         if len(seeds) <= curves:
-            scalars |= {f"{tag}/seed_{seed}": float(v) for seed, v in zip(seeds, of_replica) if not np.isnan(v)}
+            own = {f"{tag}/seed_{seed}": float(value) for seed, value in zip(seeds, of_replica, strict=True)}
+            scalars |= {name: value for name, value in own.items() if not np.isnan(value)}
     return scalars
 
 
@@ -33,7 +34,8 @@ class Metrics(pl.Callback):
         self.curves = curves
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
-        population, values = module.population, {}
+        population = module.population
+        values: dict[str, np.ndarray] = {}
         if population.step % self.every == 0 or module.check_due:
             values |= {f"train/{metric}": mean for metric, mean in population.read("log").items()}
         if module.check_due:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from src.cells.cell import Cell, Parameters, State
-from src.cells.linalg import spectral_radius
+from src.linalg import spectral_radius
 
 # σ and σ' as a function of h = σ(a). The logistic function is written with tanh because torch.sigmoid rounds
 # differently with the size of the tensor, which would let replicas touch (law 1).
@@ -16,7 +16,7 @@ ACTIVATIONS = {
 
 
 class Vanilla(Cell):
-    """W_in, W_out ~ N(0, std); W ~ N(0, std), made sparse and scaled if asked to; biases 0. std is a standard deviation.
+    """W_in, W_out ~ N(0, std); W ~ N(0, std), made sparse and scaled if asked to; biases 0.
 
     Args:
         activation: ``tanh`` or ``sigmoid``.

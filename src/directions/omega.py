@@ -39,14 +39,19 @@ def omega(d2_RTB: Tensor, v2_RTB: Tensor, form: str = "squared") -> tuple[Tensor
         pairs_R = counts.sum((1, 2)).clamp(min=1).to(d2.dtype)
         excess = v2 / d2 - 1
         kappa = 4 * excess / (pairs_R[:, None, None] * d2)
-        value = excess.square().sum((1, 2)) / pairs_R
+        value = _sum(excess.square()) / pairs_R
     else:
         batch = d2.shape[2]
         d, v = d2.sqrt(), v2.sqrt()
         excess = v / d - 1
         kappa = torch.where(v > 0, 2 * excess / (batch * torch.where(v > 0, v * d, 1.0)), 0.0)
-        value = excess.square().sum((1, 2)) / batch
+        value = _sum(excess.square()) / batch
     return value, torch.where(counts, kappa, 0.0)
+
+
+def _sum(x_RTB: Tensor) -> Tensor:
+    """Over steps and sequences, step after step, so that padding to another length changes no bit."""
+    return x_RTB.sum(2).cumsum(1)[:, -1]
 
 
 class Omega(Direction):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from src.cells import Cell
 from src.cells.cell import State
+from src.linalg import product
 
 
 @dataclass
@@ -95,7 +96,7 @@ def backward(
         back, carried = cell.pull_back(d, states[t], states[t + 1], keeps[t])
         delta[t] = _where(active, back, 0.0)
         v: State = (torch.bmm(delta[t], W_RGH), *carried)
-        if v_all is not None:
+        if v_all is not None and d2 is not None and v2 is not None:
             v_all[t], d2[t], v2[t] = v[0], sum_of_squares(d), sum_of_squares(v)
         if d_all is not None:
             d_all[t] = d[0]
@@ -122,7 +123,7 @@ def sum_of_squares(parts: State) -> Tensor:
 
 
 def weight_gradient(factors: Factors, coefficient_RTB: Tensor | None = None) -> Tensor:
-    """Σ_t (h_{t-1} + coefficient_t v_t)ᵀ δ_t as one product: RHG. Without a coefficient, dL/dW.
+    """Σ_t (h_{t-1} + coefficient_t v_t)ᵀ δ_t, RHG. Without a coefficient, dL/dW.
 
     Raises:
         ValueError: a coefficient, but v was not asked for.
@@ -132,4 +133,4 @@ def weight_gradient(factors: Factors, coefficient_RTB: Tensor | None = None) -> 
         if factors.v_RTBH is None:
             raise ValueError("a coefficient needs v: call backward with want_v=True")
         left_RTBH = torch.addcmul(left_RTBH, coefficient_RTB[..., None], factors.v_RTBH)
-    return torch.bmm(left_RTBH.flatten(1, 2).transpose(1, 2), factors.delta_RTBG.flatten(1, 2))
+    return product(left_RTBH, factors.delta_RTBG)

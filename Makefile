@@ -1,0 +1,53 @@
+# The command line of the laboratory. `make` alone explains itself.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train sweep curves test lint format tensorboard clean
+
+PYTHON ?= python3
+PIP_ARGS ?=
+ARGS ?=
+BIN := .venv/bin
+READY := .venv/.ready
+
+help:  ## Show this
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+	@echo
+	@echo '  ARGS=...      overrides, e.g. make train ARGS="task.length=100 optimizer=msgd_c"'
+	@echo '  PIP_ARGS=...  for pip, e.g. PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"'
+	@echo '  PYTHON=...    3.11 or newer, used once to make .venv'
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo 'error: Python 3.11 or newer is needed; choose one with PYTHON=...' >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --editable '.[dev]'
+	@touch $@
+
+setup: $(READY)  ## Make .venv with everything in it (the others do so too)
+
+train: $(READY)  ## Train one population: temporal order, length 50, MSGD-CR
+	$(BIN)/python -m src.train $(ARGS)
+
+sweep: $(READY)  ## The three methods side by side, and their success rates
+	$(BIN)/python -m src.train -m optimizer=msgd,msgd_c,msgd_cr trainer.max_steps=60000 $(ARGS)
+
+curves: $(READY)  ## Rebuild tables and plots: make curves ARGS=sweeps/...
+	$(BIN)/python -m src.curves $(or $(ARGS),$(wildcard sweeps/*))
+
+tensorboard: $(READY)  ## Look at all runs and sweeps in a browser
+	$(BIN)/tensorboard --logdir . $(ARGS)
+
+lint: $(READY)  ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)  ## Mend the style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint  ## Lint, types and all tests
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+clean:  ## Remove .venv and caches; runs and sweeps stay
+	rm -rf .venv *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

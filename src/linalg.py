@@ -1,0 +1,47 @@
+"""Linear algebra whose bits depend on neither threads, nor neighbours, nor padding."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Runs its body on one thread: LAPACK's eigenvalues differ in the last bits between thread counts (law 1)."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def spectral_radius(W_HH: Tensor) -> float:
+    """Largest absolute eigenvalue of a square matrix, in float64; NaN where an entry is not finite."""
+    if not W_HH.isfinite().all():
+        return float("nan")
+    with one_thread():
+        return float(torch.linalg.eigvals(W_HH.detach().cpu().double()).abs().max())
+
+
+ROWS = 256
+"""Rows that one matrix product sums over, about."""
+
+
+def product(left_RTBK: Tensor, right_RTBM: Tensor) -> Tensor:
+    """Σ over (t, sequence) of left ᵀ right, RKM, in blocks of steps of one size and in one order.
+
+    Replicas are padded to the longest among them; the last bits of a product over all rows at once would depend on that
+    padding, hence on the neighbours (law 1). With the last block filled up by zeros they do not.
+    """
+    R, T, B, K = left_RTBK.shape
+    steps = max(1, ROWS // B)
+    total = left_RTBK.new_zeros(R, K, right_RTBM.shape[-1])
+    for t in range(0, T, steps):
+        fill = (0, 0, 0, 0, 0, max(0, t + steps - T))
+        left, right = (F.pad(x[:, t : t + steps], fill).flatten(1, 2) for x in (left_RTBK, right_RTBM))
+        total.baddbmm_(left.transpose(1, 2), right)
+    return total

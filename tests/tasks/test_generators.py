@@ -1,0 +1,111 @@
+"""Temporal order and addition, recomputed by brute force from SCIENCE.md section 1."""
+
+from math import floor
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.addition import addition
+from tasks.temporal_order import temporal_order
+from tests.conftest import make_task
+
+seeds = st.integers(0, 2**32)
+lengths = st.integers(10, 300)
+batches = st.integers(1, 40)
+
+
+@settings(max_examples=150, deadline=None)
+@given(seeds, lengths, batches, st.sampled_from(["pascanu", "galvan"]))
+def test_temporal_order(seed, length, batch, positions):
+    symbols, target = temporal_order(length, batch, np.random.default_rng(seed), positions)
+    assert symbols.shape == (length, batch) and symbols.min() >= 0 and symbols.max() <= 5
+    tenth, half = floor(length / 10), floor(length / 2)
+    for b in range(batch):
+        where = [i for i in range(length) if symbols[i, b] < 2]
+        assert len(where) == 2
+        p0, p1 = where
+        if positions == "pascanu":
+            assert tenth <= p0 < 2 * tenth and half <= p1 < half + tenth
+        else:
+            assert 0 <= p0 < tenth and tenth <= p1 < half
+        assert target[b] == symbols[p0, b] + 2 * symbols[p1, b]
+
+
+@settings(max_examples=150, deadline=None)
+@given(seeds, lengths, batches)
+def test_addition(seed, length, batch):
+    inputs, target = addition(length, batch, np.random.default_rng(seed))
+    assert inputs.shape == (length, batch, 2) and inputs.dtype == target.dtype == np.float32
+    assert ((inputs[..., 1] >= 0) & (inputs[..., 1] < 1)).all()
+    tenth = floor(length / 10)
+    for b in range(batch):
+        where = [i for i in range(length) if inputs[i, b, 0] == 1]
+        assert sorted(set(inputs[:, b, 0])) == [0, 1] and len(where) == 2
+        assert 0 <= where[0] < tenth <= where[1] < tenth + floor(4 * length / 10)
+        assert target[b] == pytest.approx(sum(float(inputs[i, b, 1]) for i in where) / 2, abs=1e-7)
+
+
+def test_classes_symbols_and_positions_are_uniform():
+    """χ² at five sigma over 40 000 sequences."""
+    symbols, target = temporal_order(50, 40_000, np.random.default_rng(0))
+
+    def uniform(counts):
+        expected = counts.sum() / len(counts)
+        chi2 = ((counts - expected) ** 2 / expected).sum()
+        return chi2 < len(counts) - 1 + 5 * np.sqrt(2 * (len(counts) - 1))
+
+    assert uniform(np.bincount(target, minlength=4))
+    assert uniform(np.bincount(symbols[symbols >= 2])[2:])
+    position = np.argmax(symbols < 2, axis=0)
+    assert set(position) == set(range(5, 10)) and uniform(np.bincount(position)[5:])
+    inputs, answer = addition(50, 40_000, np.random.default_rng(0))
+    second = 49 - np.argmax(inputs[::-1, :, 0], axis=0)
+    assert set(second) == set(range(5, 25)) and uniform(np.bincount(second)[5:])
+    # chance, always answering .5 (SCIENCE section 1): 36 % and 85 %
+    assert np.mean((answer - 0.5) ** 2 > 0.04) == pytest.approx(0.36, abs=0.01)
+    assert np.mean(np.abs(answer - 0.5) > 0.04) == pytest.approx(0.85, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        (dict(length=50), {50}),
+        (dict(length=50, max_length=53), {50, 51, 52, 53}),  # 53 itself comes
+        (dict(length=50, stretch=0.1), set(range(50, 55))),  # [L, L + floor(.1 L))
+        (dict(length=19, stretch=0.1), {19}),
+        (dict(length=10, max_length=20, stretch=0.1), set(range(10, 22))),  # 20 + 1
+    ],
+)
+def test_lengths(keys, expected):
+    task, draws = make_task(**keys), np.random.default_rng(0)
+    assert {task.draw_length(draws) for _ in range(2000)} == expected
+
+
+def test_addition_draws_its_length_as_pcode_does():
+    task, draws = make_task("addition", length=30), np.random.default_rng(0)
+    assert {task.draw_length(draws) for _ in range(500)} == {30, 31, 32}
+
+
+def test_criteria_at_their_borders():
+    """Wrong above .04, not at it; NaN and infinity are wrong."""
+    squared, absolute = make_task("addition"), make_task("addition", criterion="absolute")
+    error = torch.tensor([[0.0, 0.0399, 0.0401, 0.1999, 0.2001, float("nan"), float("inf")]])
+    target = torch.zeros_like(error)
+    assert squared.wrong(error[..., None], target).tolist() == [[False] * 4 + [True] * 3]
+    assert absolute.wrong(-error[..., None], target).tolist() == [[False] * 2 + [True] * 5]
+    at = torch.tensor([[0.04]])
+    assert not absolute.wrong(at[..., None], torch.zeros(1, 1)).any()
+    order = make_task()
+    output = torch.tensor([[[0.0, 2.0, 1.0, 1.0], [float("nan"), 0, 0, 0], [0, float("inf"), 0, 0]]])
+    assert order.wrong(output, torch.tensor([[1, 0, 1]])).tolist() == [[False, True, True]]
+
+
+def test_losses_by_hand():
+    order, output = make_task(), torch.log(torch.tensor([[[0.1, 0.2, 0.3, 0.4], [0.7, 0.1, 0.1, 0.1]]]))
+    loss = order.loss(output, torch.tensor([[2, 0]]))
+    assert loss.tolist() == pytest.approx([-(np.log(0.3) + np.log(0.7)) / 2])
+    total = make_task("addition").loss(torch.tensor([[[0.5], [0.0]]]), torch.tensor([[0.2, 0.4]]))
+    assert total.tolist() == pytest.approx([(0.09 + 0.16) / 2])
