@@ -64,6 +64,7 @@ class Population:
         self.last = {column: np.full(R, np.nan) for column in columns}  # last known values
         self.means = {name: {metric: np.full(R, np.nan) for metric in METRICS} for name in self.windows}  # likewise
         self.noted: dict[str, Tensor] = {}  # metrics of the update under way, A each
+        self.unreported: set[int] = set()  # replicas updated since the last row of the history
         self.diverged_A: Tensor | None = None  # rows to leave after the step under way
         self.interrupt: int | None = None  # the signal that asked to stop
         self.parked: dict[int, tuple[Tensor, dict[str, Tensor]]] = {}  # replica: its parameters, its optimizer's state
@@ -132,6 +133,7 @@ class Population:
             window.add(values_MA)
         lost = [False] * len(self.live) if self.diverged_A is None else self.diverged_A.tolist()
         self.updates[[replica for replica, is_lost in zip(self.live, lost, strict=True) if not is_lost]] += 1
+        self.unreported.update(self.live)
         self.noted.clear()
 
     def read(self, name: str) -> dict[str, np.ndarray]:

@@ -68,7 +68,9 @@ def test_numpy_gradients_equal_finite_differences(cell_name):
     x = np.eye(task.inputs)[inputs[0, : length[0]].numpy()]
 
     def loss(name):
-        return lambda value: ref.run(KIND[cell_name], p | {name: value}, x, target[0].numpy(), ref.cross_entropy)["loss"]
+        return lambda value: ref.run(KIND[cell_name], p | {name: value}, x, target[0].numpy(), ref.cross_entropy)[
+            "loss"
+        ]
 
     for name in p:
         numeric = ref.finite_differences(loss(name), p[name])

@@ -14,11 +14,8 @@ class Recorder(pl.Callback):
 
     def __init__(self) -> None:
         self.history: list[list[Any]] = []
-        self.present: list[int] = []
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
-        """Not on_train_start: only after the module's does a resumed population know who had left."""
-        self.present = list(module.population.live)
+    def on_train_start(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
         self.write(Path(trainer.default_root_dir), module)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
@@ -27,8 +24,8 @@ class Recorder(pl.Callback):
         population = module.population
         if population.interrupt is not None:
             population.read("check")
-        self.history += history_rows(population, self.present)
-        self.present = list(population.live)
+        self.history += history_rows(population, sorted(population.unreported))
+        population.unreported.clear()
         if module.ended or population.interrupt is not None:
             population.close(module.max_steps)
         directory = Path(trainer.default_root_dir)

@@ -46,7 +46,11 @@ def test_fresh_sequences_are_not_training_sequences():
     one, same = (fresh_batch(task, [(0, 2000)], 0, 20).inputs for _ in range(2))
     assert torch.equal(one, same)
     assert not np.array_equal(train, one[0].numpy())
-    for other in (fresh_batch(task, [(0, 2000)], 1, 20), fresh_batch(task, [(0, 4000)], 0, 20), fresh_batch(task, [(1, 2000)], 0, 20)):
+    for other in (
+        fresh_batch(task, [(0, 2000)], 1, 20),
+        fresh_batch(task, [(0, 4000)], 0, 20),
+        fresh_batch(task, [(1, 2000)], 0, 20),
+    ):
         assert not torch.equal(one, other.inputs)
 
 

@@ -1,0 +1,152 @@
+"""Tables from hand-written results: pooling, intervals, duplicates, conflicts, interruptions, budgets; and the plots."""
+
+import csv
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+
+from src.collect import collect, labels, success_rates
+from src.config import ConfigurationError
+from src.curves import report
+from src.results import HISTORY, RESULTS, write_csv
+from src.statistics import wilson
+from tests.conftest import ROOT, compose
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "low", "high"),
+    [
+        (5, 5, 0.5655, 1.0),  # PITFALLS: five of five, a lower bound of 57 %; ten 72 %; twenty 84 %; fifty 93 %
+        (10, 10, 0.7225, 1.0),
+        (20, 20, 0.8389, 1.0),
+        (50, 50, 0.9287, 1.0),
+        (81, 263, 0.2553, 0.3662),  # Newcombe (1998), table I, method 3
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_interval_as_published(successes, trials, low, high):
+    assert wilson(successes, trials) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+
+
+def write_run(directory, rows, *overrides):
+    """A run as the program leaves it; rows: (seed, status, solved_at or None, updates)."""
+    cfg = compose(*overrides)
+    directory.mkdir(parents=True)
+    (directory / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
+    names = [cfg.task.name, cfg.task.length, cfg.task.max_length, cfg.cell.name, cfg.optimizer.name]
+    table = [
+        [*names, seed, status, status == "solved", at, updates, 0.0 if at else 0.5, 0.0 if at else 0.4, 0.1, 1.0, 9.0]
+        for seed, status, at, updates in rows
+    ]
+    write_csv(directory / "results.csv", RESULTS, table)
+    history = [[seed, 2000, 0, 1.0, 0.1, None, 1.0, 0.5] for seed, *_ in rows]
+    write_csv(directory / "history.csv", HISTORY, history)
+
+
+def test_rates_medians_and_intervals(tmp_path):
+    write_run(tmp_path / "0", [(0, "solved", 4000, 4000), (1, "solved", 8000, 8000), (2, "budget", None, 100_000)])
+    write_run(tmp_path / "1", [(0, "diverged", None, 17), (1, "budget", None, 100_000)], "optimizer=msgd")
+    table = success_rates(collect([tmp_path]))
+    assert table["optimizer"].tolist() == ["msgd", "msgd_cr"]
+    assert table[["replicas", "solved", "interrupted"]].values.tolist() == [[2, 0, 0], [3, 2, 0]]
+    assert table["rate"].tolist() == pytest.approx([0, 2 / 3])
+    assert table["median_solved_at"].tolist() == pytest.approx([math.nan, 8000], nan_ok=True)  # over all, not survivors
+    assert table.loc[1, ["ci_low", "ci_high"]].tolist() == pytest.approx(list(wilson(2, 3)))
+    assert table["optimizer.alpha"].tolist() == [0.0, 4.0] and table["optimizer.clip"].isna().tolist() == [True, False]
+
+
+def test_differing_keys_get_a_column_and_are_not_pooled(tmp_path):
+    write_run(tmp_path / "0", [(0, "solved", 4000, 4000)], "optimizer.alpha=2")
+    write_run(tmp_path / "1", [(0, "budget", None, 100_000)], "optimizer.alpha=4")
+    write_run(tmp_path / "2", [(0, "budget", None, 60_000)], "optimizer.alpha=4", "trainer.max_steps=60000")
+    replicas = collect([tmp_path])
+    table = success_rates(replicas)
+    assert len(table) == 3 and {"optimizer.alpha", "trainer.max_steps"} <= set(table.columns)
+    assert sorted(labels(replicas).values()) == [
+        "msgd_cr alpha=2 max_steps=100000",
+        "msgd_cr alpha=4 max_steps=100000",
+        "msgd_cr alpha=4 max_steps=60000",
+    ]
+
+
+def test_keys_without_consequence_are_pooled(tmp_path):
+    write_run(tmp_path / "0", [(0, "solved", 4000, 4000)], "seed=0", "replicas=1", "block=7")
+    write_run(tmp_path / "1", [(1, "budget", None, 100_000)], "seed=1", "replicas=1", "threads=1", "logger=tensorboard")
+    table = success_rates(collect([tmp_path]))
+    assert len(table) == 1 and table.loc[0, "replicas"] == 2
+    assert not any("." in column for column in table.columns)
+
+
+def test_the_same_replica_counts_once(tmp_path):
+    write_run(tmp_path / "a" / "0", [(0, "solved", 4000, 4000), (1, "budget", None, 100_000)])
+    write_run(tmp_path / "b" / "0", [(0, "solved", 4000, 4000), (2, "solved", 2000, 2000)])
+    table = success_rates(collect([tmp_path / "a", tmp_path / "b", tmp_path]))
+    assert table[["replicas", "solved"]].values.tolist() == [[3, 2]]
+
+
+def test_conflicts_are_an_error(tmp_path):
+    write_run(tmp_path / "0", [(0, "solved", 4000, 4000)])
+    write_run(tmp_path / "1", [(0, "solved", 6000, 6000)])
+    with pytest.raises(ConfigurationError, match="seed 0 has different outcomes"):
+        collect([tmp_path])
+
+
+def test_interrupted_replicas_are_beside_the_rate(tmp_path):
+    write_run(tmp_path / "0", [(0, "solved", 4000, 4000), (1, "interrupted", None, 500), (2, "interrupted", None, 500)])
+    write_run(tmp_path / "1", [(1, "budget", None, 100_000)])  # finished since
+    table = success_rates(collect([tmp_path]))
+    assert table[["replicas", "solved", "interrupted"]].values.tolist() == [[2, 1, 1]]
+    write_run(tmp_path / "only" / "2", [(0, "interrupted", None, 5)], "optimizer=msgd")
+    alone = success_rates(collect([tmp_path / "only"]))
+    assert alone.loc[0, "replicas"] == 0 and np.isnan(alone.loc[0, "rate"])
+
+
+def test_report_writes_tables_and_plots(tmp_path):
+    for n, (method, length) in enumerate([("msgd", 50), ("msgd_c", 50), ("msgd_cr", 50), ("msgd_cr", 100)]):
+        rows = [(0, "solved", 2000, 2000), (1, "interrupted", None, 10)]
+        write_run(tmp_path / f"{n}", rows, f"optimizer={method}", f"task.length={length}")
+    write_run(tmp_path / "lstm", [(0, "interrupted", None, 10)], "cell=lstm")  # nothing finished, still shown
+    report([tmp_path])
+    for name in ("success_rate.png", "success_rate.svg", "error.png", "error.svg"):
+        assert (tmp_path / name).stat().st_size > 5000
+    with (tmp_path / "success_rate.csv").open() as file:
+        header = next(csv.reader(file))
+    assert header[:11] == (
+        [
+            "task",
+            "cell",
+            "optimizer",
+            "length",
+            "max_length",
+            "replicas",
+            "solved",
+            "rate",
+            "ci_low",
+            "ci_high",
+            "median_solved_at",
+        ]
+    )
+    assert len(pd.read_csv(tmp_path / "success_rate.csv")) == 5
+    report([tmp_path])  # again: the same, one set of TensorBoard figures
+    assert len(list((tmp_path / "curves").iterdir())) == 1
+
+
+def test_command_line(tmp_path):
+    command = [sys.executable, "-m", "src.curves"]
+    empty = subprocess.run([*command, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    assert empty.returncode == 2 and empty.stderr.startswith("error: no results under")
+    write_run(tmp_path / "0", [(0, "solved", 4000, 4000)])
+    write_run(tmp_path / "1", [(0, "solved", 6000, 6000)])
+    conflict = subprocess.run([*command, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    assert conflict.returncode == 2 and "different outcomes" in conflict.stderr and "Traceback" not in conflict.stderr
+    fine = subprocess.run(
+        [*command, str(tmp_path / "0"), "--out", str(tmp_path / "out")], cwd=ROOT, capture_output=True
+    )
+    assert fine.returncode == 0 and (tmp_path / "out" / "success_rate.png").is_file()
