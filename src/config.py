@@ -192,21 +192,23 @@ def diagnose(overrides: list[str], error: Exception) -> list[str]:
     with hydra.initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         groups = {name: loader.get_group_options(name) for name in loader.list_groups("") if name != "hydra"}
-        choices = []
+        fixed: list[str] = []
+        swept: list[str] = []
         for override in parsed:
             if override.key_or_group in groups:
                 known = groups[override.key_or_group]
                 for value in map(str, _values(override)):
                     if value in (*known, "null"):
-                        choices.append(f"{override.key_or_group}={value}")
+                        chosen = swept if override.is_sweep_override() else fixed
+                        chosen.append(f"{override.key_or_group}={value}")
                     else:
                         problems.append(
                             f"{override.key_or_group}={value}: no such choice{_near(value, known)}; "
                             f"there are {', '.join(known)}"
                         )
         keys: set[str] = set()
-        for alternative in [[], *([c] for c in choices)]:  # a sweep's jobs have the keys of their own choices
-            keys |= _keys(hydra.compose("train", overrides=alternative))
+        for alternative in [[c] for c in swept] or [[]]:  # a sweep's jobs have the keys of their own choices
+            keys |= _keys(hydra.compose("train", overrides=fixed + alternative))
         for override in parsed:
             key = override.key_or_group
             plain = not (override.is_add() or override.is_delete() or override.is_force_add())

@@ -1,4 +1,4 @@
-"""Ω and its immediate derivative: against float64 NumPy, finite differences with d, δ, h frozen, and what goes wrong."""
+"""Ω and its immediate derivative: against float64 NumPy, finite differences with d, δ, h frozen, and known faults."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The reference recurrence and the network around it, against float64 NumPy, torch's own cells and finite differences."""
+"""The reference recurrence and the network around it: float64 NumPy, finite differences, torch's own cells."""
 
 import gc
 import weakref

@@ -1,4 +1,4 @@
-"""Tables from hand-written results: pooling, intervals, duplicates, conflicts, interruptions, budgets; and the plots."""
+"""Tables and plots from hand-written results: pooling, intervals, duplicates, conflicts, interruptions, budgets."""
 
 import csv
 import math

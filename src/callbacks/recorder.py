@@ -1,4 +1,4 @@
-"""Writes what a run leaves: tables and the checkpoint, at the start and at every check, so that whatever ends it, they are there."""
+"""Writes what a run leaves, at its start and at every check: whatever ends it, tables and checkpoint are there."""
 
 from pathlib import Path
 from typing import Any

@@ -1,0 +1,145 @@
+"""The command line as people use it: statuses, files, refusals without traceback, interruptions."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests.conftest import METHODS, ROOT
+
+
+def train(tmp_path, *arguments):
+    where = [f"hydra.run.dir={tmp_path}/run", f"hydra.sweep.dir={tmp_path}/sweep"]
+    command = [sys.executable, "-m", "src.train", *arguments]
+    flags_only = any(argument.startswith("--") for argument in arguments)
+    return subprocess.run([*command, *([] if flags_only else where)], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_a_run_leaves_what_the_contract_says(tmp_path):
+    done = train(tmp_path, "experiment=smoke")
+    assert done.returncode == 0, done.stderr
+    assert "0/5 solved" in done.stdout and "results.csv" in done.stdout
+    assert "40 updates" in done.stderr  # the progress line
+    run = tmp_path / "run"
+    for name in (".hydra/config.yaml", "config.yaml", "checkpoints/last.ckpt", "train.log"):
+        assert (run / name).is_file(), name
+    results, history = pd.read_csv(run / "results.csv"), pd.read_csv(run / "history.csv")
+    assert ",".join(results.columns) == (
+        "task,length,max_length,cell,optimizer,seed,status,solved,solved_at,updates,error,best_error,loss,"
+        "spectral_radius,seconds"
+    )
+    assert ",".join(history.columns) == "seed,step,epoch,seconds,loss,omega,grad_norm,error"
+    assert results["seed"].tolist() == [0, 1, 2, 3, 4] and set(results["status"]) == {"budget"}
+    assert history["step"].tolist() == [20] * 5 + [40] * 5 and history.notna().all().all()
+    assert (history["omega"] > 0).all() and (history["grad_norm"] > 0).all()
+    board = EventAccumulator(str(run)).Reload()
+    tags = board.Tags()["scalars"]
+    for tag in ("loss", "omega", "grad_norm", "clipped"):
+        assert [event.step for event in board.Scalars(f"train/{tag}")] == [10, 20, 30, 40]
+    for tag in ("val/error", "val/success_rate", "diag/spectral_radius"):
+        assert [event.step for event in board.Scalars(tag)] == [20, 40]
+    assert "val/error/seed_3" in tags and "outcome/success_rate" in tags
+    assert board.Scalars("val/error")[-1].value == pytest.approx(results["error"].median())
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["state_dict"]["network.W"].shape == (5, 10, 10)
+
+
+def test_a_sweep_ends_with_its_table(tmp_path):
+    done = train(tmp_path, "-m", "experiment=smoke", "optimizer=msgd,msgd_c,msgd_cr", "task.length=10,20")
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "sweep" / "success_rate.csv")
+    assert table["optimizer"].tolist() == [m for m in METHODS for _ in range(2)]
+    assert table["length"].tolist() == [10, 20] * 3 and (table["replicas"] == 5).all()
+    for name in ("success_rate.png", "success_rate.svg", "error.png"):
+        assert (tmp_path / "sweep" / name).is_file()
+    assert "success rates" in done.stdout
+    board = EventAccumulator(str(tmp_path / "sweep" / "curves")).Reload()
+    assert set(board.Tags()["images"]) == {"sweep/success_rate", "sweep/error"}
+
+
+def test_an_experiment_is_a_sweep_by_itself(tmp_path):
+    done = train(
+        tmp_path, "experiment=success_vs_length", "task.length=10,12", "trainer.max_steps=4", "success.sequences=20"
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(pd.read_csv(tmp_path / "sweep" / "success_rate.csv")) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (["optimizer=msdg"], ["optimizer=msdg"]),
+        (["task.lenght=3", "cell=gru"], ["task.lenght", "cell=gru"]),
+        (["task.length=9", "replicas=0"], ["task.length=9", "replicas=0"]),
+        (["optimizer=msgd,msgd_c"], ["add -m"]),
+        (["-m", "task.length=50,9", "optimizer=msgd,msgd_c"], ["task.length=9"]),
+        (["-m", "optimizer=msgd,adm"], ["optimizer=adm"]),
+        (["hydra.mode=RUN", "experiment=success_vs_length"], ["is a sweep"]),
+        (["trainer.accelerator=tpu"], ["trainer.accelerator=tpu"]),
+    ],
+    ids=" ".join,
+)
+def test_bad_input_is_refused_before_anything_runs(tmp_path, arguments, lines):
+    done = train(tmp_path, *arguments)
+    printed = done.stderr.strip().splitlines()
+    assert done.returncode == 2
+    assert len(printed) == len(lines), done.stderr
+    for line, word in zip(sorted(printed), sorted(lines), strict=True):
+        assert line.startswith("error: ") and word in line
+    assert done.stdout == "" and not list(tmp_path.rglob("results.csv")) and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("flag", "words"), [("--help", "success_vs_length"), ("--cfg=job", "max_error: 0.01")])
+def test_hydras_own_flags(tmp_path, flag, words):
+    done = train(tmp_path, *flag.split("="))
+    assert done.returncode == 0 and words in done.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("sweep", [False, True], ids=["run", "sweep"])
+def test_interruptions_end_after_the_update_with_everything_written(tmp_path, signum, status, sweep):
+    where = f"hydra.sweep.dir={tmp_path}" if sweep else f"hydra.run.dir={tmp_path}/0"
+    arguments = ["-m", "optimizer=msgd,msgd_c"] if sweep else []
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "src.train",
+            *arguments,
+            where,
+            "task.length=20",
+            "replicas=2",
+            "success.check_every=100",
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    history = tmp_path / "0" / "history.csv"
+    deadline = time.monotonic() + 120
+    while not (history.is_file() and len(history.read_text().splitlines()) > 2):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signum)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == status, err
+    assert "Traceback" not in err and "Traceback" not in out
+    results = pd.read_csv(tmp_path / "0" / "results.csv")
+    assert set(results["status"]) == {"interrupted"} and (results["updates"] > 0).all()
+    checkpoint = torch.load(tmp_path / "0" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == results["updates"].max() == pd.read_csv(history)["step"].max()
+    if sweep:
+        table = pd.read_csv(tmp_path / "success_rate.csv")
+        assert table["interrupted"].tolist() == [2] and table["replicas"].tolist() == [0]
+        assert not (tmp_path / "1").exists()
+    else:
+        assert re.search(r"0/2 solved", out)

@@ -1,0 +1,118 @@
+"""The configuration: every choice composes, every key has a rule, every problem is named."""
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+
+from src.config import RULES, check, diagnose, leaves
+from src.run import run
+from tests.conftest import CELLS, EXPERIMENTS, METHODS, ROOT, TASKS, compose
+
+
+def choices():
+    groups = ["task", "cell", "optimizer", "trainer", "callbacks", "logger"]
+    return [f"{group}={path.stem}" for group in groups for path in (ROOT / "conf" / group).glob("*.yaml")]
+
+
+@pytest.mark.parametrize("choice", choices())
+def test_every_choice_is_right_and_every_key_has_a_rule(choice):
+    cfg = compose(choice) if not choice.startswith(("logger", "callbacks")) else compose()
+    assert check(cfg) == []
+    free = ("_target_", "name", "resume", "logger")
+    unknown = [key for key, _ in leaves(cfg) if key not in RULES and not any(word in key for word in free)]
+    assert unknown == []
+
+
+def test_methods_differ_by_what_the_paper_says():
+    """MSGD-C is MSGD with a threshold; MSGD-CR is MSGD-C with Ω. Nothing else differs."""
+    msgd, clipped, regularised = (dict(leaves(compose(f"optimizer={method}").optimizer)) for method in METHODS)
+    assert {k for k in msgd if msgd[k] != clipped[k]} == {"name", "clip"}
+    assert {k for k in msgd if clipped[k] != regularised[k]} == {"name", "alpha"}
+    assert (clipped["clip"], regularised["alpha"], msgd["lr"]) == (1.0, 4.0, 0.01)  # P13
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["task.length=abc"], ["task.length=abc: must be a whole number"]),
+        (["task.length=50.5"], ["task.length=50.5: must be a whole number"]),
+        (["task.length=true"], ["task.length=True: must be a whole number"]),
+        (["task.length=null"], ["task.length=None: must be a whole number"]),
+        (["task.length=9"], ["temporal_order needs 10 steps"]),
+        (["task=addition", "task.length=9"], ["addition needs 10 steps"]),
+        (["task.max_length=49"], ["task.max_length=49: must not be below task.length=50"]),
+        (["optimizer.clip=0"], ["optimizer.clip=0: must be a number above 0, or null"]),
+        (["optimizer.clip=-1"], ["optimizer.clip=-1"]),
+        (["optimizer.lr=0"], ["optimizer.lr=0"]),
+        (["optimizer.lr=nan"], ["optimizer.lr=nan"]),
+        (["optimizer.alpha=-1"], ["optimizer.alpha=-1"]),
+        (["optimizer.omega=cubed"], ["must be squared or plain"]),
+        (["task.batch_size=0"], ["task.batch_size=0"]),
+        (["cell.hidden_size=0"], ["cell.hidden_size=0"]),
+        (["replicas=0"], ["replicas=0"]),
+        (["trainer.max_steps=0"], ["trainer.max_steps=0"]),
+        (["success.max_error=0"], ["success.max_error=0"]),
+        (["success.max_error=1"], ["success.max_error=1"]),
+        (["seed=-1"], ["seed=-1"]),
+        (["seed=9223372036854775807"], ["the last replica's seed"]),
+        (["trainer.devices=2"], ["trained on one device"]),
+        (["trainer.precision=16-mixed"], ["must be 32-true"]),
+        (["trainer.max_epochs=3"], ["set trainer.max_steps instead"]),
+        (["resume=/nowhere"], ["no run with config.yaml"]),
+        (["task.length=5", "replicas=0", "optimizer.lr=-1"], ["task.length=5", "replicas=0", "optimizer.lr=-1"]),
+    ],
+)
+def test_bad_values_are_all_named(overrides, words):
+    problems = check(compose(*overrides))
+    assert len(problems) == len(words)
+    for word in words:
+        assert any(word in problem for problem in problems), problems
+    assert not any("\n" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["optimizer=msgdcr"], ["optimizer=msgdcr: no such choice; did you mean msgd_cr?; there are msgd, msgd_c"]),
+        (["taks=addition"], ["taks: no such key; did you mean task?"]),
+        (["task.lenght=50"], ["task.lenght: no such key; did you mean task.length?"]),
+        (["optimizer=adm", "cell=gru", "sed=3"], ["optimizer=adm", "cell=gru", "sed: no such key; did you mean seed?"]),
+        (["cell=lsmt", "optimizer.lr=-1"], ["did you mean lstm?", "optimizer.lr=-1: must be a number above 0"]),
+        (["cell=lstm", "cell.std=0.1"], ["cell.std: no such key"]),
+        (["task.length=["], ["task.length=[: cannot be read"]),
+    ],
+)
+def test_overrides_that_hydra_refuses_are_explained(overrides, words):
+    with pytest.raises(HydraException) as refused:
+        compose(*overrides)
+    GlobalHydra.instance().clear()
+    problems = diagnose(overrides, refused.value)
+    assert len(problems) == len(words)
+    for word in words:
+        assert any(word in problem for problem in problems), problems
+
+
+def test_resume_refuses_another_configuration(tmp_path):
+    run(compose("experiment=smoke"), tmp_path)
+    assert check(compose("experiment=smoke", f"resume={tmp_path}", "trainer.max_steps=80", "block=3")) == []
+    (problem,) = check(compose("experiment=smoke", f"resume={tmp_path}", "optimizer.alpha=2"))
+    assert "was run with optimizer.alpha=4.0, not 2" in problem
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_composes_and_runs(experiment, tmp_path):
+    small = ["replicas=2", "trainer.max_steps=6", "success.check_every=3", "success.sequences=50"]
+    cfg = compose(f"experiment={experiment}", *small)
+    assert check(cfg) == []
+    assert run(cfg, tmp_path).updates.tolist() == [6, 6]
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_cell_method_and_task(cell, method, task, tmp_path):
+    keys = ["experiment=smoke", f"cell={cell}", f"optimizer={method}", f"task={task}", "task.length=12"]
+    population = run(compose(*keys), tmp_path / "40")
+    assert population.updates.tolist() == [40] * 5 and (population.last["error"] <= 1).all()
+    first = run(compose(*keys, "trainer.max_steps=1"), tmp_path / "1").parameters()
+    assert all((p != first[name]).any() for name, p in population.parameters().items())
