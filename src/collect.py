@@ -92,7 +92,8 @@ def success_rates(replicas: Sequence[Replica]) -> pd.DataFrame:
     """One row a configuration: solved replicas of those that finished, with Wilson's 95 % interval.
 
     ``median_solved_at`` is over all that finished, one that did not solve the task counting as later than any; empty
-    where the median did not solve it. Interrupted replicas are counted in their own column only.
+    where the median did not solve it. Interrupted replicas are counted in their own column only. The configuration of
+    each row is in ``attrs["configs"]``.
     """
     keys, rows = differing(replicas), []
     for config in dict.fromkeys(r.config for r in replicas):
@@ -111,7 +112,10 @@ def success_rates(replicas: Sequence[Replica]) -> pd.DataFrame:
         )
     table = pd.DataFrame(rows, columns=[*SUCCESS_RATE, *keys])
     table["max_length"] = table["max_length"].astype("Int64")
-    return table.sort_values(["task", "cell", "optimizer", "length"], kind="stable", ignore_index=True)
+    table = table.sort_values(["task", "cell", "optimizer", "length"], kind="stable")
+    configs = list(dict.fromkeys(r.config for r in replicas))
+    table.attrs["configs"] = [configs[row] for row in table.index]
+    return table.reset_index(drop=True)
 
 
 def labels(replicas: Sequence[Replica]) -> dict[Config, str]:
@@ -131,3 +135,13 @@ def labels(replicas: Sequence[Replica]) -> dict[Config, str]:
                 extra.append(f"to {values['task.max_length']}")
             names[replica.config] = " ".join([method, *extra])
     return names
+
+
+def paired(replicas: Sequence[Replica]) -> str:
+    """What may be said of comparisons between configurations: all of the same seeds, or not."""
+    seeds: dict[Config, set[int]] = {}
+    for replica in replicas:
+        seeds.setdefault(replica.config, set()).add(replica.outcome["seed"])
+    if len(seeds) > 1 and len({frozenset(s) for s in seeds.values()}) == 1:
+        return "paired: the same seeds, hence the same starts of a cell and the same data"
+    return ""

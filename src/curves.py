@@ -11,7 +11,7 @@ from rich.table import Table
 from torch.utils.tensorboard import SummaryWriter
 
 from src import plots
-from src.collect import SUCCESS_RATE, collect, success_rates
+from src.collect import Replica, collect, labels, paired, success_rates
 from src.config import ConfigurationError, refuse
 
 BOARD = "curves"
@@ -41,24 +41,33 @@ def report(directories: Sequence[Path], out: Path | None = None) -> pd.DataFrame
             figure.savefig(out / f"{name}.png", dpi=150)
             figure.savefig(out / f"{name}.svg")
             board.add_figure(f"sweep/{name}", figure)
-    show(table, out)
+    show(replicas, table, out)
     return table
 
 
-def show(table: pd.DataFrame, out: Path) -> None:
-    """Prints the table; keys that differ follow the contract's columns."""
-    console = Console()
-    printed = Table(title="success rates", title_justify="left", caption=plots.PAIRED, caption_justify="left")
-    extra = [column for column in table.columns if column not in SUCCESS_RATE]
-    for column in ["task", "cell", "optimizer", "length", "solved", "95 %", "median solved at", *extra]:
+def show(replicas: Sequence[Replica], table: pd.DataFrame, out: Path) -> None:
+    """Prints the table; what is the same in every row goes into its title."""
+    names = labels(replicas)
+    length = table["length"].astype(str) + table["max_length"].map(lambda v: "" if pd.isna(v) else f"-{v}")
+    rows = pd.DataFrame({"task": table["task"], "cell": table["cell"], "length": length})
+    rows["method"] = [names[config] for config in table.attrs["configs"]]
+    same = [column for column in rows.columns if rows[column].nunique() == 1]
+    title = ", ".join(["success rates", *(f"{column} {rows[column].iloc[0]}" for column in same)])
+    rows["solved"] = table["solved"].astype(str) + "/" + table["replicas"].astype(str)
+    rows["95 % interval"] = [
+        "" if pd.isna(low) else f"{100 * low:.0f}-{100 * high:.0f} %"
+        for low, high in zip(table["ci_low"], table["ci_high"], strict=True)
+    ]
+    rows["median solved at"] = table["median_solved_at"].map(lambda v: "" if pd.isna(v) else f"{v:,.0f}")
+    if table["interrupted"].any():
+        rows["interrupted"] = table["interrupted"].astype(str)
+    shown = rows.drop(columns=same)
+    printed = Table(title=title, title_justify="left", caption=paired(replicas), caption_justify="left")
+    for column in shown.columns:
         printed.add_column(column, justify="right")
-    for row in table.to_dict("records"):
-        length = f"{row['length']}" + ("" if pd.isna(row["max_length"]) else f"-{row['max_length']}")
-        solved = f"{row['solved']}/{row['replicas']}" + (f" (+{row['interrupted']} int.)" if row["interrupted"] else "")
-        interval = "" if pd.isna(row["rate"]) else f"{100 * row['ci_low']:.0f}-{100 * row['ci_high']:.0f} %"
-        median = "" if pd.isna(row["median_solved_at"]) else f"{row['median_solved_at']:,.0f}"
-        names = [row["task"], row["cell"], row["optimizer"], length]
-        printed.add_row(*names, solved, interval, median, *(str(row[column]) for column in extra))
+    for row in shown.itertuples(index=False):
+        printed.add_row(*row)
+    console = Console()
     console.print(printed)
     console.print(f"in {out}: success_rate.csv, success_rate.png, error.png (and .svg)", soft_wrap=True)
 

@@ -14,7 +14,6 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Okabe & Ito (2008): told apart by colour-blind readers too."""
 
 MARKERS = "osD^vP*"
-PAIRED = "same seeds: same starts and data, a paired comparison"
 
 
 class _Lines:
@@ -55,11 +54,10 @@ def success_rate(replicas: Sequence[Replica]) -> Figure:
     counts = sorted(set(success_rates(replicas)["replicas"]))
     seeds = "-".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
     axes[0].set(ylabel=f"success rate ({seeds} replicas, 95 % interval)", ylim=(-0.04, 1.04))
-    _legend(
-        figure,
-        dict(pair for axis in axes for pair in zip(*axis.get_legend_handles_labels()[::-1], strict=True)),
-        PAIRED,
-    )
+    handles: dict[str, Any] = {}
+    for axis in axes:
+        handles |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
+    _legend(figure, handles, paired(replicas))
     return figure
 
 
