@@ -5,7 +5,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from src.directions import Direction, Omega
+from src.directions import Direction
 from src.network import Network
 from src.population import DIVERGED, Population
 from src.success import SuccessTest
@@ -17,10 +17,11 @@ class Training(pl.LightningModule):
     """Trains a population on a task. Lightning sees a block of updates as one batch.
 
     Args:
-        task, network, population: of the same replicas.
+        task: what is learned.
+        network, population: of the same replicas.
         success: the test of a replica.
+        direction: how a gradient becomes an update.
         max_steps: updates of each replica.
-        omega: form of Ω, ``squared`` or ``plain``; used where a replica's α is not 0.
         config: kept in checkpoints; plain numbers, strings, lists and dictionaries.
     """
 
@@ -30,20 +31,15 @@ class Training(pl.LightningModule):
         network: Network,
         population: Population,
         success: SuccessTest,
+        direction: Direction,
         max_steps: int,
-        omega: str = "squared",
-        config: dict[str, Any] | None = None,
+        config: dict[str, Any],
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.task, self.network, self.population = task, network, population
-        self.success, self.max_steps, self.omega = success, max_steps, omega
-        self.config = config or {}
-
-    def direction(self) -> Direction:
-        """A fresh one for every update."""
-        alpha_A = self.population.settings["alpha"]
-        return Omega(alpha_A, self.omega) if bool(alpha_A.any()) else Direction()
+        self.success, self.direction = success, direction
+        self.max_steps, self.config = max_steps, config
 
     def training_step(self, block: Block, _: int) -> None:
         present = list(self.population.live)
@@ -56,7 +52,8 @@ class Training(pl.LightningModule):
 
     def update(self, batch: Batch) -> None:
         """Forward, backward, callbacks (clipping), step; then whoever diverged leaves."""
-        population, direction = self.population, self.direction()
+        population = self.population
+        direction = self.direction.begin(population.settings)
         population.grad_AP.zero_()
         loss_A = self.task.loss(self.network(batch.inputs, batch.length, direction), batch.target)
         self.manual_backward(loss_A.sum())

@@ -33,6 +33,7 @@ def build(cfg: DictConfig) -> tuple[Training, Sequences]:
     try:
         task = hydra.utils.instantiate(cfg.task)
         cell = hydra.utils.instantiate(cfg.cell)
+        direction = hydra.utils.instantiate(cfg.optimizer.direction)
     except hydra.errors.InstantiationException as error:
         raise ConfigurationError([str(error).splitlines()[0]]) from error
     optimizer = cfg.optimizer
@@ -49,8 +50,8 @@ def build(cfg: DictConfig) -> tuple[Training, Sequences]:
         Network.start(cell, task, seeds),
         population,
         success,
+        direction,
         max_steps=cfg.trainer.max_steps,
-        omega=optimizer.omega,
         config=OmegaConf.to_container(cfg, resolve=False),  # type: ignore[arg-type]
     )
     stops = [success.check_every]

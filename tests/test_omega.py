@@ -9,8 +9,8 @@ from src.network import Network
 from src.recurrence import Tape, recur
 from tasks.datamodule import TrainingData, collate
 from tests import numpy_reference as ref
-from tests.conftest import CELLS, compose, make_cell, make_task
-from tests.test_recurrence import R, numpy_run, setup
+from tests.conftest import compose, make_cell, make_task
+from tests.test_recurrence import KIND, R, numpy_run, setup
 
 FORMS = ["squared", "plain"]
 
@@ -22,12 +22,12 @@ def gradient_of(network, task, inputs, target, length, direction):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("cell_name", CELLS)
+@pytest.mark.parametrize("cell_name", KIND)
 def test_value_and_gradient_equal_numpy(cell_name, form):
     """∇(L + αΩ) on ragged batches, a different α for each replica; other parameters get the plain gradient."""
     _, task, network, inputs, target, length = setup(cell_name, "temporal_order", std=0.4)
     alpha_R = torch.tensor([0.5, 0.0, 4.0], dtype=torch.float64)
-    direction = Omega(alpha_R, form)
+    direction = Omega(form).begin({"alpha": alpha_R})
     grads = gradient_of(network, task, inputs, target, length, direction)
     for r in range(R):
         p, expected = numpy_run(network, task, cell_name, inputs, target, length, r)
@@ -46,7 +46,9 @@ def test_immediate_derivative_equals_finite_differences(cell_name, form):
     """Ω as a function of the W in v = δ Wᵀ alone, with d, δ and h as they were."""
     _, task, network, inputs, target, length = setup(cell_name, "temporal_order", hidden=4, std=0.7)
     plain = gradient_of(network, task, inputs, target, length, Direction())["W"]
-    both = gradient_of(network, task, inputs, target, length, Omega(torch.ones(R, dtype=torch.float64), form))["W"]
+    both = gradient_of(
+        network, task, inputs, target, length, Omega(form).begin({"alpha": torch.ones(R, dtype=torch.float64)})
+    )["W"]
     for r in range(R):
         p, e = numpy_run(network, task, cell_name, inputs, target, length, r)
         frozen = (e["d"], e["delta"], e["v"], form)
@@ -74,7 +76,7 @@ def test_a_batch_with_no_pair_has_the_plain_gradient():
     _, task, network, inputs, target, length = setup("sigmoid", "temporal_order")
     with torch.no_grad():
         network.W_out.zero_()  # nothing flows back
-    direction = Omega(torch.full((R,), 4.0, dtype=torch.float64))
+    direction = Omega().begin({"alpha": torch.full((R,), 4.0, dtype=torch.float64)})
     with_omega = gradient_of(network, task, inputs, target, length, direction)
     plain = gradient_of(network, task, inputs, target, length, Direction())
     assert direction.value().tolist() == [0.0] * R
@@ -157,7 +159,7 @@ def test_two_values_of_alpha_give_two_runs(tmp_path):
     assert not torch.equal(two, eight)
     zero, clipped = weights("optimizer=msgd_cr", "optimizer.alpha=0"), weights("optimizer=msgd_c")
     assert torch.equal(zero, clipped)
-    mixed = gradient_of(*_mixed(), Omega(torch.tensor([0.0, 0.0, 4.0], dtype=torch.float64)))["W"]
+    mixed = gradient_of(*_mixed(), Omega().begin({"alpha": torch.tensor([0.0, 0.0, 4.0], dtype=torch.float64)}))["W"]
     plain = gradient_of(*_mixed(), Direction())["W"]
     assert torch.equal(mixed[:2], plain[:2]) and not torch.equal(mixed[2], plain[2])
 

@@ -11,6 +11,8 @@ taken: d, δ and h are constants, and W acts through the explicit factor in v_t 
 For LSTM the norms run over h and c (ours: SCIENCE section 3), and the formulas stand as they are.
 """
 
+from typing import Self
+
 import torch
 from torch import Tensor
 
@@ -55,20 +57,22 @@ def _sum(x_RTB: Tensor) -> Tensor:
 
 
 class Omega(Direction):
-    """Gradient of L + α Ω: MSGD-CR.
+    """Gradient of L + αΩ, with each replica's α from the settings: MSGD-CR. Where every α is 0, the plain gradient.
 
     Args:
-        alpha_R: α of each replica.
         form: ``squared`` or ``plain``, see :func:`omega`.
     """
 
-    def __init__(self, alpha_R: Tensor, form: str = "squared") -> None:
-        self.alpha_R = alpha_R
+    def __init__(self, form: str = "squared") -> None:
         self.form = form
+
+    def begin(self, settings: dict[str, Tensor]) -> Self:
+        self.alpha_A = settings["alpha"]
         self._value: Tensor | None = None
+        return self
 
     def tape(self) -> Tape:
-        return Tape(reweight=self._reweight)
+        return Tape(reweight=self._reweight if bool(self.alpha_A.any()) else None)
 
     def value(self) -> Tensor | None:
         return self._value
@@ -77,4 +81,4 @@ class Omega(Direction):
         assert factors.d2_RTB is not None and factors.v2_RTB is not None
         value, kappa = omega(factors.d2_RTB, factors.v2_RTB, self.form)
         self._value = value if self._value is None else self._value + value
-        return self.alpha_R[:, None, None] * kappa
+        return self.alpha_A[:, None, None] * kappa

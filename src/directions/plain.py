@@ -1,4 +1,6 @@
-"""The gradient of the loss as it is: MSGD and MSGD-C."""
+"""The gradient of the loss as it is, and what every direction offers."""
+
+from typing import Self
 
 from torch import Tensor
 
@@ -6,15 +8,19 @@ from src.recurrence import Tape
 
 
 class Direction:
-    """One update's direction; the base of all others.
+    """How a gradient becomes an update. The base is the plain gradient: MSGD and, clipped, MSGD-C.
 
-    :meth:`tape` is handed to the recurrence of each layer, :meth:`value` read after the backward pass.
+    Called in this order for each update: :meth:`begin`, :meth:`tape` for each layer, the backward pass, :meth:`value`.
     """
+
+    def begin(self, settings: dict[str, Tensor]) -> Self:
+        """Starts an update with the per-replica settings of the method, A each."""
+        return self
 
     def tape(self) -> Tape:
         """What the backward pass of one layer shall do besides."""
         return Tape()
 
     def value(self) -> Tensor | None:
-        """Ω of each replica, summed over layers, or None where the method has none: R."""
+        """Ω of each replica, summed over layers, A; None where the method has none."""
         return None
