@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 
@@ -64,7 +65,7 @@ class Training(pl.LightningModule):
         population.record()
         if population.diverged_A is not None:
             diverged_A, population.diverged_A = population.diverged_A.cpu().numpy(), None
-            self.test(full=True)
+            self.test(np.flatnonzero(diverged_A).tolist(), full=True)
             population.leave(diverged_A, DIVERGED)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -90,15 +91,14 @@ class Training(pl.LightningModule):
         """Whether to test, record and save now: every so many updates and at the end."""
         return self.ended or not self.population.learning or self.population.step % self.success.check_every == 0
 
-    def test(self, full: bool) -> Any:
-        """Tests every live replica; returns who passed."""
+    def test(self, rows: list[int], full: bool) -> np.ndarray:
+        """Tests the replicas of these rows and notes their errors; returns who passed."""
         population = self.population
-        seeds = [population.seeds[replica] for replica in population.live]
-        errors_A, passed_A = self.success.run(
-            self.network, self.task, seeds, population.updates[population.live].tolist(), full
-        )
-        population.tested(errors_A)
-        return passed_A
+        replicas = [population.live[row] for row in rows]
+        seeds, updates = [population.seeds[r] for r in replicas], population.updates[replicas].tolist()
+        errors, passed = self.success.run(self.network.select(rows), self.task, seeds, updates, full)
+        population.tested(replicas, errors)
+        return passed
 
     # -- checkpoints hold all R replicas ---------------------------------------------------------------------------
 

@@ -148,11 +148,11 @@ class Population:
                 for row in rows:
                     self.means[name][metric][self.live[row]] = mean_A[row]
 
-    def tested(self, errors_A: np.ndarray) -> None:
-        """Notes the share of wrong sequences of every live replica."""
-        self.last["error"][self.live] = errors_A
+    def tested(self, replicas: Sequence[int], errors: np.ndarray) -> None:
+        """Notes the share of wrong sequences of these replicas."""
+        self.last["error"][replicas] = errors
         self.last["best_error"] = np.fmin(self.last["best_error"], self.last["error"])
-        self.last["seconds"][self.live] = self.seconds
+        self.last["seconds"][replicas] = self.seconds
 
     def leave(self, leaving_A: Sequence[bool] | np.ndarray, status: str) -> None:
         """Takes rows out; their replicas are recorded with ``status`` and compute no more."""
@@ -192,6 +192,14 @@ class Population:
         for replica in self.live:
             ended = self.updates[replica] >= budget
             self.status[replica] = BUDGET if ended else INTERRUPTED
+            self.last["seconds"][replica] = self.seconds
+
+    def __str__(self) -> str:
+        """For people: updates, solved k/R, the best errors."""
+        solved = self.status.count(SOLVED)
+        errors = sorted(error for error in self.last["best_error"] if not np.isnan(error))
+        best = " ".join(f"{100 * error:.2g}" for error in errors[:5]) or "-"
+        return f"{self.step:>7,} updates  solved {solved}/{len(self.seeds)}  best errors {best} %"
 
     # -- checkpoints: all R --------------------------------------------------------------------------------------
 

@@ -21,7 +21,8 @@ from src.statistics import wilson
 from src.success import SuccessTest
 from tasks.datamodule import Sequences
 
-log = logging.getLogger(__name__)
+THREADS = torch.get_num_threads()
+"""Torch's own choice, before any job of a sweep made another."""
 
 
 def build(cfg: DictConfig) -> tuple[Training, Sequences]:
@@ -91,14 +92,15 @@ def quiet() -> None:
 def run(cfg: DictConfig, directory: Path) -> Population:
     """Trains a population and writes everything under ``directory``; an interrupted one comes back all the same."""
     quiet()
-    if cfg.threads is not None:
-        torch.set_num_threads(cfg.threads)
+    torch.set_num_threads(cfg.threads or THREADS)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=False))
     module, data = build(cfg)
     lightning = trainer(cfg, directory)
     checkpoint = None if cfg.resume is None else Path(cfg.resume) / "checkpoints" / "last.ckpt"
     lightning.fit(module, datamodule=data, ckpt_path=checkpoint)
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()  # the next job of a sweep may need it
     summary = outcome(module.population)
     if lightning.logger is not None:
         known = {key: value for key, value in summary.items() if not np.isnan(value)}

@@ -7,7 +7,7 @@ import torch
 from omegaconf import OmegaConf
 
 from src.population import Population
-from src.run import build, run
+from src.run import build, run, trainer
 from tests.conftest import CELLS, METHODS, compose
 
 
@@ -178,3 +178,22 @@ def test_config_yaml_is_the_configuration_that_ran(tmp_path):
     saved = OmegaConf.load(tmp_path / "a" / "config.yaml")
     assert saved.optimizer.lr == 0.02 and saved.task.length == 10
     assert np.isfinite(pd.read_csv(tmp_path / "a" / "history.csv")["loss"]).all()
+
+
+def test_a_neighbour_that_diverges_is_not_noticed(tmp_path):
+    """Mid-block, at the same update: the others' history and results stay as they are alone."""
+    cfg = compose("experiment=smoke", "replicas=3", "block=50", "optimizer=msgd_c")
+    module, data = build(cfg)
+    module.population.settings["clip"][1] = float("inf")  # the second without clipping,
+    module.population.settings["alpha"][1] = 1e25  # and with an Ω that explodes
+    (tmp_path / "three").mkdir()
+    trainer(cfg, tmp_path / "three").fit(module, datamodule=data)
+    assert module.population.status == ["budget", "diverged", "budget"]
+    for row in (0, 2):
+        alone, parameters = train(tmp_path, f"{row}", "optimizer=msgd_c", "replicas=1", f"seed={row}")
+        assert unequal(parameters, 0, module.population.parameters(), row) == []
+        read = [pd.read_csv(tmp_path / name / "history.csv") for name in ("three", f"{row}")]
+        columns = ["step", "loss", "grad_norm", "error"]
+        mine = read[0].loc[read[0]["seed"] == row, columns].reset_index(drop=True)
+        pd.testing.assert_frame_equal(mine, read[1][columns], check_exact=True)
+        assert alone.last["best_error"][0] == module.population.last["best_error"][row]

@@ -3,7 +3,6 @@
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -39,13 +38,8 @@ class Progress(pl.Callback):
             self.console.print(self.line(module), highlight=False)
 
     def line(self, module: Training) -> str:
-        population = module.population
-        rate = (population.step - self.first) / max(perf_counter() - self.since, 1e-9)
-        solved = sum(status == "solved" for status in population.status)
-        errors = sorted(e for e in population.last["best_error"] if not np.isnan(e))
-        best = " ".join(f"{100 * e:.2g}" for e in errors[:5]) or "-"
-        ratio = f"{solved}/{len(population.seeds)}"
-        return f"{population.step:>7,} updates  {rate:5.0f}/s  solved {ratio}  best errors {best} %"
+        rate = (module.population.step - self.first) / max(perf_counter() - self.since, 1e-9)
+        return f"{module.population}  {rate:.0f} updates/s"
 
     def on_train_end(self, *_: Any) -> None:
         if self.bar is not None:

@@ -1,5 +1,6 @@
 """Writes what a run leaves, at its start and at every check: whatever ends it, tables and checkpoint are there."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytorch_lightning as pl
 
 from src.module import Training
 from src.results import HISTORY, RESULTS, history_rows, results_rows, write_csv
+
+log = logging.getLogger(__name__)
 
 
 class Recorder(pl.Callback):
@@ -28,6 +31,7 @@ class Recorder(pl.Callback):
         population.unreported.clear()
         if module.ended or population.interrupt is not None:
             population.close(module.max_steps)
+        log.info(population)
         directory = Path(trainer.default_root_dir)
         self.write(directory, module)
         trainer.save_checkpoint(directory / "checkpoints" / "last.ckpt")

@@ -14,6 +14,6 @@ class Success(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
         population = module.population
         if module.check_due and population.live and population.interrupt is None:
-            passed_A = module.test(full=module.ended)
+            passed_A = module.test(list(range(len(population.live))), full=module.ended)
             population.read("check")
             population.leave(passed_A, SOLVED)
