@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 
-from src.config import NO_SCIENCE, ConfigurationError, belongs, leaves
+from src.config import ConfigurationError, science
 from src.results import RESULTS
 from src.statistics import wilson
 
@@ -24,7 +24,9 @@ SUCCESS_RATE = (
 
 OUTCOME = [column for column in RESULTS if column not in ("seconds", "spectral_radius", "loss")]
 
+
 Config = tuple[tuple[str, Any], ...]
+"""The items of :func:`src.config.science`."""
 
 
 @dataclass
@@ -35,12 +37,6 @@ class Replica:
     outcome: dict[str, Any]
     history: pd.DataFrame
     source: Path
-
-
-def science(config: Any) -> Config:
-    """The keys of a configuration that a result may depend on, and their values, sorted."""
-    found = {k: str(v) if isinstance(v, list) else v for k, v in leaves(config) if "_target_" not in k}
-    return tuple(sorted(item for item in found.items() if not belongs(item[0], (*NO_SCIENCE, "seed", "replicas"))))
 
 
 def collect(directories: Sequence[Path]) -> list[Replica]:
@@ -54,7 +50,7 @@ def collect(directories: Sequence[Path]) -> list[Replica]:
     for path in sorted({p.resolve() for directory in directories for p in Path(directory).rglob("results.csv")}):
         if not (path.parent / "config.yaml").is_file():
             continue
-        config = science(OmegaConf.load(path.parent / "config.yaml"))
+        config = tuple(science(OmegaConf.load(path.parent / "config.yaml")).items())
         table = pd.read_csv(path, dtype={"max_length": "Int64", "solved_at": "Int64"})
         log = path.parent / "history.csv"
         history = pd.read_csv(log) if log.is_file() else pd.DataFrame({"seed": []})

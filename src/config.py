@@ -167,6 +167,12 @@ def belongs(key: str, names: tuple[str, ...]) -> bool:
     return any(key == name or key.startswith(name + ".") for name in names)
 
 
+def science(cfg: Any) -> dict[str, Any]:
+    """The keys that a replica's result depends on besides its seed, and their values, sorted; no class names."""
+    kept = ((k, v) for k, v in leaves(cfg) if "_target_" not in k and not belongs(k, (*NO_SCIENCE, "seed", "replicas")))
+    return dict(sorted((k, str(v) if isinstance(v, list) else v) for k, v in kept))
+
+
 def leaves(cfg: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted keys and values of a configuration; Hydra's own part left out, unresolvable values as written."""
     plain: Any = OmegaConf.to_container(cfg, resolve=False) if isinstance(cfg, DictConfig) else cfg

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from src.config import ConfigurationError, leaves
+from src.config import ConfigurationError, science
 from src.module import Training
 from src.network import Network
 from src.population import SOLVED, Population
@@ -104,7 +104,8 @@ def run(cfg: DictConfig, directory: Path) -> Population:
     summary = outcome(module.population)
     if lightning.logger is not None:
         known = {key: value for key, value in summary.items() if not np.isnan(value)}
-        lightning.logger.log_hyperparams(dict(leaves(cfg)), known)  # type: ignore[call-arg, arg-type]
+        keys = {"seed": cfg.seed, "replicas": cfg.replicas, **science(cfg)}
+        lightning.logger.log_hyperparams(keys, known)  # type: ignore[call-arg, arg-type]
         lightning.logger.finalize("success")
     rows = results_rows(module.population, module.config)
     closing_table(rows, directory)
@@ -129,7 +130,7 @@ def closing_table(rows: list[list[object]], directory: Path) -> None:
     table = Table(
         title=f"{first['task']}, length {length}, {first['cell']}, {first['optimizer']}", title_justify="left"
     )
-    for column in ("seed", "status", "updates", "error %", "best error %", "loss", "spectral radius", "seconds"):
+    for column in ("seed", "status", "updates", "error %", "best %", "loss", "radius", "seconds"):
         table.add_column(column, justify="right", min_width=11 if column == "status" else None)
     for r in results:
         percent = [f"{100 * float(r[name]):.2f}" for name in ("error", "best_error")]  # type: ignore[arg-type]
