@@ -43,20 +43,24 @@ def _words(name: str) -> str:
 
 
 def success_rate(replicas: Sequence[Replica]) -> Figure:
-    """Success rate against length with Wilson's 95 % intervals: a panel a cell, a line a method."""
+    """Success rate against length with Wilson's 95 % intervals: a row a task, a panel a cell, a line a method."""
     panels, lines = _panels(replicas), _Lines(replicas)
-    figure = Figure(figsize=(max(5.0, 1.2 + 4.2 * len(panels)), 4.1), layout="constrained")
-    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for axis, ((task, cell), inside) in zip(axes, panels.items(), strict=True):
-        _rates(axis, inside, lines)
-        axis.set(title=f"{_words(task)}, {_words(cell)}", xlabel="length T (steps)")
-        axis.grid(axis="y", alpha=0.3)
+    tasks, cells = (sorted({names[k] for names in panels}) for k in (0, 1))
+    figure = Figure(figsize=(max(5.0, 1.2 + 4.2 * len(cells)), 1.0 + 3.1 * len(tasks)), layout="constrained")
+    grid = figure.subplots(len(tasks), len(cells), sharey=True, squeeze=False)
     counts = sorted(set(success_rates(replicas)["replicas"]))
     seeds = "-".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
-    axes[0].set(ylabel=f"success rate ({seeds} replicas, 95 % interval)", ylim=(-0.04, 1.04))
     handles: dict[str, Any] = {}
-    for axis in axes:
-        handles |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
+    for row, task in zip(grid, tasks, strict=True):
+        for axis, cell in zip(row, cells, strict=True):
+            if (task, cell) not in panels:
+                axis.set_axis_off()
+                continue
+            _rates(axis, panels[task, cell], lines)
+            axis.set(title=f"{_words(task)}, {_words(cell)}", xlabel="length T (steps)", ylim=(-0.04, 1.04))
+            axis.grid(axis="y", alpha=0.3)
+            handles |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
+        row[0].set_ylabel(f"success rate\n({seeds} replicas, 95 % interval)")
     _legend(figure, handles, paired(replicas))
     return figure
 
@@ -98,10 +102,10 @@ def error(replicas: Sequence[Replica]) -> Figure:
             for r in (r for r in inside if r.outcome["length"] == length and not r.history.empty):
                 name = lines.of[r.config]
                 step, percent = r.history["step"], 100 * r.history["error"]
-                (drawn[name],) = axis.plot(step, percent, color=lines.colour(name), lw=0.8, alpha=0.8)
+                (drawn[name],) = axis.plot(step, percent, color=lines.colour(name), marker=".", ms=2, lw=0.8, alpha=0.8)
                 if r.outcome["solved"]:
                     axis.plot(step.iloc[-1], percent.iloc[-1], ".", color=lines.colour(name), ms=6, clip_on=False)
-            axis.set(title=f"{_words(cell)}, length {length}", xlabel="updates", ylim=(0, 100))
+            axis.set(title=f"{_words(cell)}, length {length}", xlabel="updates", ylim=(0, 100), xlim=(0, None))
             axis.grid(axis="y", alpha=0.3)
         row[0].set_ylabel(f"{_words(task)}\nwrong sequences (%)")
     _legend(figure, dict(sorted(drawn.items())), "a line a replica, ending in a dot where it solved the task")

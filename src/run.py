@@ -133,9 +133,11 @@ def closing_table(rows: list[list[object]], directory: Path) -> None:
     for column in ("seed", "status", "updates", "error %", "best %", "loss", "radius", "seconds"):
         table.add_column(column, justify="right", min_width=11 if column == "status" else None)
     for r in results:
-        percent = [f"{100 * float(r[name]):.2f}" for name in ("error", "best_error")]  # type: ignore[arg-type]
-        rest = [f"{r['loss']:.3g}", f"{r['spectral_radius']:.3f}", f"{r['seconds']:.1f}"]
-        table.add_row(str(r["seed"]), str(r["status"]), f"{r['updates']:,}", *percent, *rest)
+        values = {name: float(r[name]) for name in ("error", "best_error", "loss", "spectral_radius", "seconds")}  # type: ignore[arg-type]
+        shown = [f"{100 * values['error']:.2f}", f"{100 * values['best_error']:.2f}", f"{values['loss']:.3g}"]
+        shown += [f"{values['spectral_radius']:.3f}", f"{values['seconds']:.1f}"]
+        cells = [str(r["seed"]), str(r["status"]), f"{r['updates']:,}", *shown]
+        table.add_row(*("" if cell == "nan" else cell for cell in cells))
     console.print(table)
     solved = sum(bool(r["solved"]) for r in results)
     finished = sum(r["status"] != "interrupted" for r in results)
