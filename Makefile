@@ -47,7 +47,7 @@ format: $(READY)  ## Mend the style
 	$(BIN)/ruff format .
 
 test: lint  ## Lint, types and all tests
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 $(ARGS)
 
 clean:  ## Remove .venv and caches; runs and sweeps stay
 	rm -rf .venv *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
