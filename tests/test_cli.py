@@ -51,6 +51,20 @@ def test_a_run_leaves_what_the_contract_says(tmp_path):
     assert checkpoint["state_dict"]["network.W"].shape == (5, 10, 10)
 
 
+def test_the_default_run(tmp_path):
+    """Everything at its default but the budget: where it lands, and what ran."""
+    command = [sys.executable, "-m", "src.train", "trainer.max_steps=2", "success.sequences=100"]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True)
+    assert done.returncode == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{6}_temporal_order_msgd_cr", run.name)
+    results = pd.read_csv(run / "results.csv")
+    assert results[["task", "length", "cell", "optimizer", "updates"]].drop_duplicates().values.tolist() == [
+        ["temporal_order", 50, "smart_tanh", "msgd_cr", 2]
+    ]
+    assert len(results) == 5
+
+
 def test_a_sweep_ends_with_its_table(tmp_path):
     done = train(tmp_path, "-m", "experiment=smoke", "optimizer=msgd,msgd_c,msgd_cr", "task.length=10,20")
     assert done.returncode == 0, done.stderr

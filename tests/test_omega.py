@@ -1,12 +1,14 @@
 """Ω and its immediate derivative: against float64 NumPy, finite differences with d, δ, h frozen, and known faults."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from src.directions import Direction, Omega, omega
 from src.network import Network
-from src.recurrence import Tape, recur
+from src.recurrence import Tape, recur, reference
 from tasks.datamodule import TrainingData, collate
 from tests import numpy_reference as ref
 from tests.conftest import compose, make_cell, make_task
@@ -137,14 +139,27 @@ def test_a_fused_rnn_sees_only_the_direct_part():
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_faulty_d_is_caught_by_the_comparison(form):
-    """Ω of the direct part differs from the reference value by far more than the tests above allow."""
-    _, task, network, inputs, target, length = setup("basic_tanh", "temporal_order", std=0.4)
-    _, e = numpy_run(network, task, "basic_tanh", inputs, target, length, 0)
-    faulty = np.zeros_like(e["d"])
-    faulty[-1] = e["d"][-1]
-    v = np.where(faulty.any(-1, keepdims=True), e["v"], 0.0)
-    assert abs(ref.omega_value(faulty, v, form) / ref.omega_value(e["d"], e["v"], form) - 1) > 0.01
+def test_both_faults_are_caught(monkeypatch, form):
+    """With d as either fault would have it, zero but for its direct part, the tests above fail."""
+
+    def faulty(*arguments, **keys):
+        factors = reference.backward(*arguments, **keys)
+        if factors.d2_RTB is None:
+            return factors  # the plain gradient
+        last = torch.zeros_like(factors.d2_RTB, dtype=torch.bool)
+        for r in range(len(last)):
+            last[r, (last.shape[1] if factors.length_R is None else factors.length_R[r]) - 1] = True
+        for name in ("d2_RTB", "v2_RTB"):
+            setattr(factors, name, torch.where(last, getattr(factors, name), 0.0))
+        return factors
+
+    monkeypatch.setattr("src.recurrence.reference", SimpleNamespace(**(vars(reference) | {"backward": faulty})))
+    with pytest.raises(AssertionError):
+        test_value_and_gradient_equal_numpy("basic_tanh", form)
+    with pytest.raises(AssertionError):
+        test_immediate_derivative_equals_finite_differences("smart_tanh", form)
+    with pytest.raises(AssertionError):
+        test_share_of_pairs_that_count_at_the_start("smart_tanh", {50: 1.0})
 
 
 def test_two_values_of_alpha_give_two_runs(tmp_path):
