@@ -81,7 +81,7 @@ def differing(replicas: Sequence[Replica]) -> list[str]:
     """Keys that differ between the configurations and have no column of their own."""
     configs = [dict(config) for config in dict.fromkeys(r.config for r in replicas)]
     keys = sorted({key for config in configs for key in config} - set(NAMED))
-    return [key for key in keys if len({str(config.get(key)) for config in configs}) > 1]
+    return [key for key in keys if len({config.get(key) for config in configs}) > 1]
 
 
 def success_rates(replicas: Sequence[Replica]) -> pd.DataFrame:
@@ -126,18 +126,25 @@ def labels(replicas: Sequence[Replica]) -> dict[Config, str]:
         keys = differing(alike)
         for replica in alike:
             values = dict(replica.config)
-            extra = [f"{key.split('.')[-1]}={values.get(key)}" for key in keys]
+            extra = [f"{key.split('.')[-1]}={_words(values.get(key))}" for key in keys]
             if values.get("task.max_length") is not None:
                 extra.append(f"to {values['task.max_length']}")
             names[replica.config] = " ".join([method, *extra])
     return names
 
 
+def _words(value: Any) -> str:
+    """4 and 4.0 are one value."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def paired(replicas: Sequence[Replica]) -> str:
-    """What may be said of comparisons between configurations: all of the same seeds, or not."""
-    seeds: dict[Config, set[int]] = {}
+    """What may be said of comparisons: methods of one task, length and cell on the same seeds, or nothing."""
+    settings: dict[Config, dict[Config, set[int]]] = {}
     for replica in replicas:
-        seeds.setdefault(replica.config, set()).add(replica.outcome["seed"])
-    if len(seeds) > 1 and len({frozenset(s) for s in seeds.values()}) == 1:
-        return "paired: the same seeds, hence the same starts of a cell and the same data"
+        same = tuple((key, value) for key, value in replica.config if key.startswith(("task.", "cell.")))
+        settings.setdefault(same, {}).setdefault(replica.config, set()).add(replica.outcome["seed"])
+    compared = [list(methods.values()) for methods in settings.values() if len(methods) > 1]
+    if compared and all(seeds == methods[0] for methods in compared for seeds in methods):
+        return "paired: for each task, length and cell, all methods saw the same starts and data"
     return ""

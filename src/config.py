@@ -1,5 +1,7 @@
 """Checks a configuration before anything runs, and names every problem in the user's words."""
 
+import csv
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -86,6 +88,7 @@ RULES = {
     "success.sequences": whole(1),
     "block": whole(1),
     "threads": whole(1, optional=True),
+    "resume": Rule("a directory", lambda v: isinstance(v, str), optional=True),
     "task.length": whole(1),
     "task.max_length": whole(1, optional=True),
     "task.stretch": from_zero,
@@ -115,9 +118,44 @@ RULES = {
 
 def check(cfg: DictConfig) -> list[str]:
     """Every problem of a composed configuration; an empty list if it can run."""
-    found = {key: RULES[key].problem(key, value) for key, value in leaves(cfg) if key in RULES}
+    present = dict(leaves(cfg))
+    found = {key: RULES[key].problem(key, value) for key, value in present.items() if key in RULES}
     wrong = {key: problem for key, problem in found.items() if problem is not None}
-    return [*wrong.values(), *_between_keys(cfg, set(wrong))]
+    wrong |= {key: f"{key}: is missing" for key in REQUIRED if OmegaConf.select(cfg, key, default=...) is ...}
+    for key in present:
+        if key.startswith("success.") and key not in RULES:
+            wrong[key] = f"{key}: no such key{_near(key, [*RULES])}"
+    if any(problem.endswith(": is missing") for problem in wrong.values()):
+        return [*wrong.values()]
+    return [*wrong.values(), *_between_keys(cfg, set(wrong)), *_objects(cfg)]
+
+
+REQUIRED = (
+    *("seed", "replicas", "block", "threads", "resume", "success.max_error", "success.check_every"),
+    *("success.sequences", "task._target_", "task.name", "task.length", "task.max_length", "task.batch_size"),
+    *("cell._target_", "cell.name", "cell.hidden_size", "optimizer.name", "optimizer.lr", "optimizer.clip"),
+    *("optimizer.alpha", "optimizer.direction", "trainer.max_steps", "trainer.max_epochs", "trainer.accelerator"),
+    *("callbacks.clipping", "callbacks.success", "callbacks.recorder", "callbacks.interrupt"),
+)
+"""Keys that no configuration may do without; what makes a method or a result is not decoration."""
+
+
+def _objects(cfg: DictConfig) -> list[str]:
+    """What the classes that are named say of their keys."""
+    problems = []
+    for name in ("task", "cell", "optimizer.direction"):
+        try:
+            hydra.utils.instantiate(OmegaConf.select(cfg, name))
+        except Exception as error:  # whatever a user's class raises
+            cause = error.__cause__ or error
+            problems.append(f"{name}: {_first_line(cause)}")
+    extra = set(cfg.trainer) - {key.split(".")[1] for key in RULES if key.startswith("trainer.")}
+    if extra:
+        from pytorch_lightning import Trainer
+
+        known = inspect.signature(Trainer).parameters
+        problems += [f"trainer.{key}: no such key{_near(key, [*known])}" for key in sorted(extra) if key not in known]
+    return problems
 
 
 def _between_keys(cfg: DictConfig, wrong: set[str]) -> list[str]:
@@ -127,7 +165,7 @@ def _between_keys(cfg: DictConfig, wrong: set[str]) -> list[str]:
     problems = []
     length, max_length, accelerator = cfg.task.length, cfg.task.max_length, cfg.trainer.accelerator
     if "task.length" not in wrong:
-        minimum: int = hydra.utils.get_class(cfg.task._target_).minimum_length  # type: ignore[attr-defined]
+        minimum: int = getattr(hydra.utils.get_class(cfg.task._target_), "minimum_length", 1)
         if length < minimum:
             problems.append(f"task.length={length}: {cfg.task.name} needs {minimum} steps or more")
         if max_length is not None and "task.max_length" not in wrong and max_length < length:
@@ -138,7 +176,7 @@ def _between_keys(cfg: DictConfig, wrong: set[str]) -> list[str]:
         problems.append(f"trainer.max_epochs: {cfg.task.name} draws fresh data for ever; set trainer.max_steps instead")
     if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
         problems.append(f"trainer.accelerator={accelerator}: torch sees no GPU here; use cpu")
-    if cfg.resume is not None:
+    if cfg.resume is not None and not wrong & {"resume", "trainer.max_steps"}:
         problems += _resume(cfg)
     return problems
 
@@ -152,8 +190,14 @@ NO_SCIENCE = (
 
 def _resume(cfg: DictConfig) -> list[str]:
     saved = Path(cfg.resume) / "config.yaml"
-    if not saved.is_file() or not (Path(cfg.resume) / "checkpoints" / "last.ckpt").is_file():
+    if not all((Path(cfg.resume) / name).is_file() for name in ("config.yaml", "results.csv", "checkpoints/last.ckpt")):
         return [f"resume={cfg.resume}: no run with config.yaml and checkpoints/last.ckpt there"]
+    with (Path(cfg.resume) / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    if all(row["status"] in ("solved", "diverged") for row in rows):
+        return [f"resume={cfg.resume}: every replica there solved the task or diverged; nothing is left to train"]
+    if (done := max(int(row["updates"]) for row in rows)) >= cfg.trainer.max_steps:
+        return [f"trainer.max_steps={cfg.trainer.max_steps}: {cfg.resume} has made {done} updates already"]
     before, now = dict(leaves(OmegaConf.load(saved))), dict(leaves(cfg))
     return [
         f"resume={cfg.resume}: was run with {key}={before.get(key)}, not {now.get(key)}"

@@ -20,12 +20,13 @@ def jobs_of(cfg: DictConfig) -> list[list[str]]:
         return []
     params = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.params or {}).items()]
     texts = params + OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False)  # type: ignore[operator]
-    overrides = OverridesParser.create().parse_overrides(texts)
+    loader = GlobalHydra.instance().config_loader()
+    overrides = OverridesParser.create(config_loader=loader).parse_overrides(texts)
     return [job for batch in BasicSweeper.split_arguments(overrides, None) for job in batch]
 
 
 class Jobs(Callback):
-    """Exceptions in Hydra's callbacks are only warned about, hence :func:`refuse`, which ends the program."""
+    """Hydra only warns of exceptions in callbacks; :func:`refuse` ends the program, and so does whatever goes wrong."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         if config.hydra.sweeper.get("params"):
@@ -35,11 +36,14 @@ class Jobs(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         loader, problems = GlobalHydra.instance().config_loader(), []
-        for overrides in jobs_of(config):
-            try:
-                problems += check(loader.load_sweep_config(config, overrides))
-            except REFUSED_BY_HYDRA as error:
-                problems += diagnose_inside(overrides, error)
+        try:
+            for overrides in jobs_of(config):
+                try:
+                    problems += check(loader.load_sweep_config(config, overrides))
+                except REFUSED_BY_HYDRA as error:
+                    problems += diagnose_inside(overrides, error)
+        except Exception as error:
+            problems.append(f"{type(error).__name__}: {error}")
         if problems:
             refuse(problems)
 

@@ -27,6 +27,17 @@ def spectral_radius(W_HH: Tensor) -> float:
         return float(torch.linalg.eigvals(W_HH.detach().cpu().double()).abs().max())
 
 
+def matmul(left_RNK: Tensor, right_RKM: Tensor) -> Tensor:
+    """left right for every replica, RNM. A single one is computed as one of two.
+
+    torch hands a batch of one to another routine than a batch of several, which rounds differently and, for few rows,
+    by the number of threads.
+    """
+    if len(left_RNK) > 1 or left_RNK.device.type != "cpu":
+        return torch.bmm(left_RNK, right_RKM)
+    return torch.bmm(left_RNK.expand(2, -1, -1), right_RKM.expand(2, -1, -1))[:1]
+
+
 ROWS = 256
 """Rows that one matrix product sums over, about."""
 
@@ -43,5 +54,5 @@ def product(left_RTBK: Tensor, right_RTBM: Tensor) -> Tensor:
     for t in range(0, T, steps):
         fill = (0, 0, 0, 0, 0, max(0, t + steps - T))
         left, right = (F.pad(x[:, t : t + steps], fill).flatten(1, 2) for x in (left_RTBK, right_RTBM))
-        total.baddbmm_(left.transpose(1, 2), right)
+        total += matmul(left.transpose(1, 2), right)
     return total

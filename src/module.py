@@ -82,14 +82,19 @@ class Training(pl.LightningModule):
     # -- tests ---------------------------------------------------------------------------------------------------
 
     @property
-    def ended(self) -> bool:
-        """Whether every replica left or has spent its budget."""
-        return not self.population.live or self.population.step >= self.max_steps
+    def check_due(self) -> bool:
+        """Whether it is time for one of the regular tests."""
+        return self.population.step % self.success.check_every == 0
 
     @property
-    def check_due(self) -> bool:
-        """Whether to test, record and save now: every so many updates and at the end."""
-        return self.ended or not self.population.learning or self.population.step % self.success.check_every == 0
+    def spent(self) -> bool:
+        """Whether the budget is."""
+        return self.population.step >= self.max_steps
+
+    @property
+    def stopping(self) -> bool:
+        """Whether this was the last block: nobody learns any more, or somebody asked to stop."""
+        return self.spent or not self.population.learning
 
     def test(self, rows: list[int], full: bool) -> np.ndarray:
         """Tests the replicas of these rows and notes their errors; returns who passed."""

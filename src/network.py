@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from src.cells import Cell, Parameters
 from src.directions import Direction
-from src.linalg import product
+from src.linalg import matmul, product
 from src.recurrence import recur
 from tasks.draws import Stream, generator
 from tasks.task import Task
@@ -59,7 +59,7 @@ class Network(nn.Module):
         """Output at each replica's last step.
 
         Args:
-            inputs: symbols RTB, integers in [0, I), or vectors RTBI; padding may hold anything.
+            inputs: symbols RTB, integers in [0, I), or vectors RTBI; padding may hold any of these.
             length_R: steps of each replica.
             direction: whose gradient the backward pass shall make; the plain one if not given.
 
@@ -90,7 +90,7 @@ class Network(nn.Module):
 
     def readout(self, h_RBH: Tensor) -> Tensor:
         """h W_out + b_out: RBO."""
-        return torch.baddbmm(self.b_out[:, None], h_RBH, self.W_out)
+        return matmul(h_RBH, self.W_out) + self.b_out[:, None]
 
 
 class _Lookup(torch.autograd.Function):
@@ -116,7 +116,7 @@ class _Project(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x_RTBI: Tensor, W_RIG: Tensor, b_RG: Tensor) -> Tensor:
         ctx.save_for_backward(x_RTBI)
-        z = torch.baddbmm(b_RG[:, None], x_RTBI.flatten(1, 2), W_RIG)
+        z = matmul(x_RTBI.flatten(1, 2), W_RIG).add_(b_RG[:, None])
         return z.view(*x_RTBI.shape[:3], -1)
 
     @staticmethod

@@ -227,6 +227,7 @@ class Population:
             "status": self.status,
             "updates": self.updates.tolist(),
             "solved_at": self.solved_at.tolist(),
+            "unreported": sorted(self.unreported),
             "last": {name: values.tolist() for name, values in self.last.items()},
             "means": {name: {m: v.tolist() for m, v in means.items()} for name, means in self.means.items()},
             "windows": {name: (w.sum_MA.cpu().tolist(), w.updates) for name, w in self.windows.items()},
@@ -244,6 +245,7 @@ class Population:
         self.status = [s if s in (SOLVED, DIVERGED) else RUNNING for s in state["status"]]
         self.updates = np.array(state["updates"])
         self.solved_at = np.array(state["solved_at"])
+        self.unreported = set(state["unreported"])
         self.last = {name: np.array(values) for name, values in state["last"].items()}
         self.means = {name: {m: np.array(v) for m, v in means.items()} for name, means in state["means"].items()}
         self._seconds_before = state["seconds"]
@@ -260,6 +262,6 @@ class Population:
         self.status, self.solved_at, self.last["seconds"] = status, solved_at, seconds
         for name, (sums, updates) in self._windows_before.items():
             window = self.windows[name]
-            window.sum_MA = torch.tensor(sums).to(window.sum_MA).view(len(METRICS), len(self.live))
+            window.sum_MA = torch.tensor(sums, dtype=torch.float64).to(window.sum_MA).view(len(METRICS), len(self.live))
             window.updates = updates
         del self._windows_before

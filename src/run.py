@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from src.config import ConfigurationError, science
+from src.config import ConfigurationError, check, science
 from src.module import Training
 from src.network import Network
 from src.population import SOLVED, Population
@@ -29,15 +29,12 @@ def build(cfg: DictConfig) -> tuple[Training, Sequences]:
     """The module and the data of one population.
 
     Raises:
-        ConfigurationError: an object that does not accept its keys.
+        ConfigurationError: a configuration that cannot run.
     """
-    try:
-        task = hydra.utils.instantiate(cfg.task)
-        cell = hydra.utils.instantiate(cfg.cell)
-        direction = hydra.utils.instantiate(cfg.optimizer.direction)
-    except hydra.errors.InstantiationException as error:
-        raise ConfigurationError([str(error).splitlines()[0]]) from error
-    optimizer = cfg.optimizer
+    if problems := check(cfg):
+        raise ConfigurationError(problems)
+    task, cell, optimizer = hydra.utils.instantiate(cfg.task), hydra.utils.instantiate(cfg.cell), cfg.optimizer
+    direction = hydra.utils.instantiate(optimizer.direction)
     seeds = range(cfg.seed, cfg.seed + cfg.replicas)
     settings = {
         "lr": optimizer.lr,

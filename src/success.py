@@ -29,7 +29,7 @@ class SuccessTest:
 
     def passed(self, wrong: np.ndarray) -> np.ndarray:
         """Whether so many wrong answers of all sequences are few enough."""
-        return wrong < self.max_error * self.sequences
+        return wrong / self.sequences < self.max_error
 
     def run(
         self, network: Network, task: Task, seeds: Sequence[int], updates: Sequence[int], full: bool = False
@@ -52,7 +52,7 @@ class SuccessTest:
             wrong[undecided] += wrong_RB.sum(1).cpu().numpy()
             seen[undecided] += size
             if not full:
-                undecided = [r for r in undecided if wrong[r] <= self.max_error * self.sequences]
+                undecided = [r for r in undecided if wrong[r] / self.sequences <= self.max_error]
             if not undecided:
                 break
         return wrong / seen, (seen == self.sequences) & self.passed(wrong)

@@ -38,7 +38,7 @@ def main() -> None:
     """The command line: 0 done, 2 bad configuration, 130 and 143 interrupted; no traceback in any of these."""
     signal.signal(signal.SIGTERM, _terminated)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then lets its exceptions through to us
-    overrides = [argument for argument in sys.argv[1:] if "=" in argument or argument[0] in "+~"]
+    overrides = [argument for argument in sys.argv[1:] if "=" in argument or argument[:1] in ("+", "~")]
     try:
         job()
     except ConfigurationError as error:

@@ -132,3 +132,5 @@ class _Blocks:
     def __iter__(self) -> Iterator[Block]:
         while self.source.population.learning and self.source.population.step < self.source.max_steps:
             yield self.source.next_block()
+        if self.source.population.interrupt is not None and self.source.population.unreported:
+            yield []  # the signal came between two blocks: one more, without updates, for what ends a run

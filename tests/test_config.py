@@ -99,8 +99,33 @@ def test_overrides_that_hydra_refuses_are_explained(overrides, words):
 def test_resume_refuses_another_configuration(tmp_path):
     run(compose("experiment=smoke"), tmp_path)
     assert check(compose("experiment=smoke", f"resume={tmp_path}", "trainer.max_steps=80", "block=3")) == []
-    (problem,) = check(compose("experiment=smoke", f"resume={tmp_path}", "optimizer.alpha=2"))
+    keys = ["experiment=smoke", f"resume={tmp_path}"]
+    (problem,) = check(compose(*keys, "trainer.max_steps=80", "optimizer.alpha=2"))
     assert "was run with optimizer.alpha=4.0, not 2" in problem
+    (problem,) = check(compose(*keys))
+    assert "has made 40 updates already" in problem
+    results = (tmp_path / "results.csv").read_text().replace("budget", "diverged")
+    (tmp_path / "results.csv").write_text(results)
+    (problem,) = check(compose(*keys, "trainer.max_steps=80"))
+    assert "nothing is left to train" in problem
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["~callbacks.clipping"], "callbacks.clipping: is missing"),
+        (["~callbacks.success"], "callbacks.success: is missing"),
+        (["~optimizer.alpha"], "optimizer.alpha: is missing"),
+        (["+success.sequence=3"], "success.sequence: no such key; did you mean success.sequences?"),
+        (["+trainer.profilr=simple"], "trainer.profilr: no such key; did you mean profiler?"),
+        (["cell=lstm", "++cell.connections=5"], "cell: LSTM.__init__() got an unexpected keyword argument"),
+        (["resume=5"], "resume=5: must be a directory"),
+    ],
+)
+def test_added_and_removed_keys(overrides, words):
+    problems = check(compose(*overrides))
+    assert len(problems) == 1 and words in problems[0]
+    assert check(compose("+trainer.profiler=simple")) == []
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

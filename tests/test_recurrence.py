@@ -128,7 +128,7 @@ def test_padding_never_leaks(cell_name):
         network.zero_grad()
         loss_R = task.loss(network(x, length), target)
         loss_R.sum().backward()
-        return [loss_R.detach(), *(p.grad.clone() for p in network.parameters() if p.ndim > 2)]
+        return [loss_R.detach(), *(p.grad.clone() for p in network.parameters())]
 
     poisoned = inputs.clone()
     for r in range(R):

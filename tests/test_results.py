@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from src.collect import collect, labels, success_rates
+from src.collect import collect, labels, paired, success_rates
 from src.config import ConfigurationError
 from src.curves import report
 from src.results import HISTORY, RESULTS, write_csv
@@ -82,6 +82,27 @@ def test_keys_without_consequence_are_pooled(tmp_path):
     table = success_rates(collect([tmp_path]))
     assert len(table) == 1 and table.loc[0, "replicas"] == 2
     assert not any("." in column for column in table.columns)
+
+
+def test_equal_numbers_are_one_value(tmp_path):
+    write_run(tmp_path / "0", [(0, "solved", 4000, 4000)], "optimizer.alpha=4")
+    write_run(tmp_path / "1", [(1, "solved", 4000, 4000)], "optimizer.alpha=4.0")
+    write_run(tmp_path / "2", [(1, "solved", 4000, 4000)], "optimizer.alpha=2")
+    replicas = collect([tmp_path])
+    assert success_rates(replicas)["replicas"].tolist() == [2, 1]
+    assert sorted(set(labels(replicas).values())) == ["msgd_cr alpha=2", "msgd_cr alpha=4"]
+
+
+def test_paired_is_said_only_where_it_is_true(tmp_path):
+    rows = [(0, "solved", 4000, 4000), (1, "budget", None, 100_000)]
+    write_run(tmp_path / "a" / "0", rows, "optimizer=msgd")
+    write_run(tmp_path / "a" / "1", rows, "optimizer=msgd_c")
+    assert paired(collect([tmp_path / "a"])).startswith("paired")
+    write_run(tmp_path / "b" / "0", rows, "task.batch_size=5")
+    write_run(tmp_path / "b" / "1", rows, "task.batch_size=10")
+    assert paired(collect([tmp_path / "b"])) == ""
+    write_run(tmp_path / "a" / "2", rows[:1], "optimizer=msgd_cr")  # another set of seeds
+    assert paired(collect([tmp_path / "a"])) == ""
 
 
 def test_the_same_replica_counts_once(tmp_path):

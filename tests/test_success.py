@@ -64,6 +64,14 @@ def test_pcodes_rule_is_a_small_number():
     assert test.run(Scripted([0, 1]), Task(), [0, 1], [0, 0])[1].tolist() == [True, False]
 
 
+@pytest.mark.parametrize("max_error", [0.035, 0.07, 0.14])
+def test_exactly_the_bound_is_not_fewer(max_error):
+    """.07 times 100 is 7.000000000000001 in floating point; 7 of 100 are not fewer than 7 %."""
+    wrong = round(max_error * 1000)
+    test = SuccessTest(max_error, 1, 1000)
+    assert test.run(Scripted([wrong, wrong - 1]), Task(), [0, 1], [0, 0])[1].tolist() == [False, True]
+
+
 def test_odd_numbers_of_sequences():
     network = Scripted([0])
     error, passed = SuccessTest(0.5, 1, 2500).run(network, Task(), [0], [0])

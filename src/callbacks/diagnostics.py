@@ -9,14 +9,14 @@ from src.module import Training
 
 
 class Diagnostics(pl.Callback):
-    """Spectral radius of W at every check; LSTM's W is not square and has none."""
+    """Spectral radius of W at every check and at the end; LSTM's W is not square and has none."""
 
     def __init__(self) -> None:
         self.measured: dict[int, int] = {}  # replica: its updates when last measured
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
         population = module.population
-        if not module.check_due or module.network.cell.gates != 1:
+        if not (module.check_due or module.stopping) or module.network.cell.gates != 1:
             return
         for replica, W_HH in enumerate(population.parameters()["W"]):
             updates = int(population.updates[replica])

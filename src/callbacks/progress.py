@@ -31,7 +31,7 @@ class Progress(pl.Callback):
             self.bar.start()
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
-        if self.bar is not None and (perf_counter() - self.drawn > REFRESH or module.check_due):
+        if self.bar is not None and (perf_counter() - self.drawn > REFRESH):
             self.drawn = perf_counter()
             self.bar.update(self.task, completed=module.population.step, description=self.line(module))
         elif self.bar is None and module.check_due:

@@ -19,24 +19,31 @@ class Recorder(pl.Callback):
         self.history: list[list[Any]] = []
 
     def on_train_start(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
-        self.write(Path(trainer.default_root_dir), module)
+        self.write(trainer, module)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
-        if not module.check_due:
-            return
+        if module.check_due:
+            self.report(module)
+        if module.check_due or module.stopping:
+            self.write(trainer, module)
+            trainer.save_checkpoint(Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt")
+
+    def on_train_end(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
+        if module.population.unreported:
+            module.population.read("check")
+            self.report(module)
+        module.population.close(module.max_steps)
+        self.write(trainer, module)
+
+    def report(self, module: Training) -> None:
+        """Adds a row for every replica that was updated since its last one."""
         population = module.population
-        if population.interrupt is not None:
-            population.read("check")
         self.history += history_rows(population, sorted(population.unreported))
         population.unreported.clear()
-        if module.ended or population.interrupt is not None:
-            population.close(module.max_steps)
         log.info(population)
-        directory = Path(trainer.default_root_dir)
-        self.write(directory, module)
-        trainer.save_checkpoint(directory / "checkpoints" / "last.ckpt")
 
-    def write(self, directory: Path, module: Training) -> None:
+    def write(self, trainer: pl.Trainer, module: Training) -> None:
+        directory = Path(trainer.default_root_dir)
         write_csv(directory / "results.csv", RESULTS, results_rows(module.population, module.config))
         write_csv(directory / "history.csv", HISTORY, self.history)
 

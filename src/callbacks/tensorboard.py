@@ -6,6 +6,7 @@ import numpy as np
 import pytorch_lightning as pl
 
 from src.module import Training
+from src.population import SOLVED
 
 
 def medians(values: dict[str, np.ndarray], seeds: list[int], curves: int) -> dict[str, float]:
@@ -35,14 +36,21 @@ class Metrics(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
         population = module.population
-        values: dict[str, np.ndarray] = {}
-        if population.step % self.every == 0 or module.check_due:
-            values |= {f"train/{metric}": mean for metric, mean in population.read("log").items()}
-        if module.check_due:
-            values["val/error"] = population.last["error"]
-            values["diag/spectral_radius"] = population.last["spectral_radius"]
-        scalars = medians(values, population.seeds, self.curves)
-        if module.check_due:
-            scalars["val/success_rate"] = float(np.mean([status == "solved" for status in population.status]))
-        if scalars and trainer.logger is not None:
-            trainer.logger.log_metrics(scalars, step=population.step)
+        if population.step % self.every == 0 or module.check_due or module.stopping:
+            means = {f"train/{metric}": mean for metric, mean in population.read("log").items()}
+            self.send(trainer, module, medians(means, population.seeds, self.curves))
+        if module.check_due and not module.stopping:
+            self.log_check(trainer, module)
+
+    def on_train_end(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
+        self.log_check(trainer, module)
+
+    def log_check(self, trainer: pl.Trainer, module: Training) -> None:
+        population = module.population
+        values = {"val/error": population.last["error"], "diag/spectral_radius": population.last["spectral_radius"]}
+        solved = float(np.mean([status == SOLVED for status in population.status]))
+        self.send(trainer, module, {"val/success_rate": solved, **medians(values, population.seeds, self.curves)})
+
+    def send(self, trainer: pl.Trainer, module: Training, scalars: dict[str, float]) -> None:
+        if trainer.logger is not None:
+            trainer.logger.log_metrics(scalars, step=module.population.step)

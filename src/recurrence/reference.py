@@ -11,14 +11,14 @@ from torch import Tensor
 
 from src.cells import Cell
 from src.cells.cell import State
-from src.linalg import product
+from src.linalg import matmul, product
 
 
 @dataclass
 class Factors:
     """What one backward pass leaves: the factors of the gradient of W, Σ_t h_{t-1}ᵀ δ_t, and of Ω.
 
-    Rows of padding are zero in all of them. The squared norms run over all parts of the state: for LSTM
+    Rows of padding are zero in all but h_before. The squared norms run over all parts of the state: for LSTM
     ‖d‖² = ‖dL/dh‖² + ‖dL/dc‖² and ‖(δ Wᵀ, dc ⊙ f)‖² (SCIENCE section 3).
     """
 
@@ -54,7 +54,7 @@ def forward(
     h_TRBH = z_RTBG.new_empty(T, R, B, cell.hidden_size)
     states, kept = [state], []
     for t in range(T):
-        after, keeps = cell.advance(torch.baddbmm(z_RTBG[:, t], state[0], W_RHG), state)
+        after, keeps = cell.advance(matmul(state[0], W_RHG).add_(z_RTBG[:, t]), state)
         active = _active(length_R, t)
         state = tuple(_where(active, new, old) for new, old in zip(after, state, strict=True))
         h_TRBH[t] = _where(active, after[0], 0.0)
@@ -95,7 +95,7 @@ def backward(
             d = (d[0] + _where(active, dh_RTBH[:, t], 0.0), *d[1:])
         back, carried = cell.pull_back(d, states[t], states[t + 1], keeps[t])
         delta[t] = _where(active, back, 0.0)
-        v: State = (torch.bmm(delta[t], W_RGH), *carried)
+        v: State = (matmul(delta[t], W_RGH), *carried)
         if v_all is not None and d2 is not None and v2 is not None:
             v_all[t], d2[t], v2[t] = v[0], sum_of_squares(d), sum_of_squares(v)
         if d_all is not None:
