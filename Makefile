@@ -35,7 +35,7 @@ curves: $(READY)  ## Rebuild tables and plots: make curves ARGS=sweeps/...
 	$(BIN)/python -m src.curves $(or $(ARGS),$(wildcard sweeps/*))
 
 tensorboard: $(READY)  ## Look at all runs and sweeps in a browser
-	$(BIN)/tensorboard --logdir . $(ARGS)
+	$(BIN)/tensorboard --logdir_spec runs:runs,sweeps:sweeps $(ARGS)
 
 lint: $(READY)  ## Check style and types
 	$(BIN)/ruff check .

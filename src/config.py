@@ -10,16 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from tasks.draws import MAX_SEED
-
-CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
 class ConfigurationError(Exception):
@@ -124,10 +117,10 @@ def check(cfg: DictConfig) -> list[str]:
     wrong |= {key: f"{key}: is missing" for key in REQUIRED if OmegaConf.select(cfg, key, default=...) is ...}
     for key in present:
         if key.startswith("success.") and key not in RULES:
-            wrong[key] = f"{key}: no such key{_near(key, [*RULES])}"
+            wrong[key] = f"{key}: no such key{near(key, [*RULES])}"
     if any(problem.endswith(": is missing") for problem in wrong.values()):
         return [*wrong.values()]
-    return [*wrong.values(), *_between_keys(cfg, set(wrong)), *_objects(cfg)]
+    return [*wrong.values(), *_between_keys(cfg, set(wrong)), *_objects(cfg, set(wrong))]
 
 
 REQUIRED = (
@@ -140,21 +133,23 @@ REQUIRED = (
 """Keys that no configuration may do without; what makes a method or a result is not decoration."""
 
 
-def _objects(cfg: DictConfig) -> list[str]:
-    """What the classes that are named say of their keys."""
+def _objects(cfg: DictConfig, wrong: set[str]) -> list[str]:
+    """What the classes that are named say of their keys, where those are not wrong already."""
     problems = []
     for name in ("task", "cell", "optimizer.direction"):
+        if any(belongs(key, (name,)) for key in wrong):
+            continue
         try:
             hydra.utils.instantiate(OmegaConf.select(cfg, name))
         except Exception as error:  # whatever a user's class raises
             cause = error.__cause__ or error
-            problems.append(f"{name}: {_first_line(cause)}")
+            problems.append(f"{name}: {first_line(cause)}")
     extra = set(cfg.trainer) - {key.split(".")[1] for key in RULES if key.startswith("trainer.")}
     if extra:
         from pytorch_lightning import Trainer
 
         known = inspect.signature(Trainer).parameters
-        problems += [f"trainer.{key}: no such key{_near(key, [*known])}" for key in sorted(extra) if key not in known]
+        problems += [f"trainer.{key}: no such key{near(key, [*known])}" for key in sorted(extra) if key not in known]
     return problems
 
 
@@ -228,72 +223,11 @@ def leaves(cfg: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
-# -- overrides that Hydra refuses ----------------------------------------------------------------------------------
-
-
-def diagnose(overrides: list[str], error: Exception) -> list[str]:
-    """Names every unknown group, choice and key among the overrides, with near misses; else what Hydra said."""
-    parsed, problems = [], []
-    for text in overrides:
-        try:
-            parsed.append(OverridesParser.create().parse_override(text))
-        except HydraException as unreadable:
-            problems.append(f"{text}: cannot be read: {_first_line(unreadable)}")
-    with hydra.initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        groups = {name: loader.get_group_options(name) for name in loader.list_groups("") if name != "hydra"}
-        fixed: list[str] = []
-        swept: list[str] = []
-        for override in parsed:
-            if override.key_or_group in groups:
-                known = groups[override.key_or_group]
-                for value in map(str, _values(override)):
-                    if value in (*known, "null"):
-                        chosen = swept if override.is_sweep_override() else fixed
-                        chosen.append(f"{override.key_or_group}={value}")
-                    else:
-                        problems.append(
-                            f"{override.key_or_group}={value}: no such choice{_near(value, known)}; "
-                            f"there are {', '.join(known)}"
-                        )
-        keys: set[str] = set()
-        for alternative in [[c] for c in swept] or [[]]:  # a sweep's jobs have the keys of their own choices
-            keys |= _keys(hydra.compose("train", overrides=fixed + alternative))
-        for override in parsed:
-            key = override.key_or_group
-            plain = not (override.is_add() or override.is_delete() or override.is_force_add())
-            if plain and key not in groups and key not in keys and not key.startswith("hydra"):
-                problems.append(f"{key}: no such key{_near(key, [*keys, *groups])}")
-            elif key in RULES:
-                problems += [p for value in _values(override) if (p := RULES[key].problem(key, value)) is not None]
-    if not problems and str(error).startswith("Ambiguous value"):
-        problems.append("several values for one key are a sweep: add -m")
-    return problems or [_first_line(error)]
-
-
-def _keys(cfg: DictConfig) -> set[str]:
-    """All dotted keys, those of inner nodes too."""
-    found = set()
-    for key, _ in leaves(cfg):
-        parts = key.split(".")
-        found |= {".".join(parts[: n + 1]) for n in range(len(parts))}
-    return found
-
-
-def _values(override: Override) -> list[Any]:
-    if override.is_sweep_override():
-        return list(override.sweep_iterator())
-    return [override.value()]
-
-
-def _near(word: str, known: list[str]) -> str:
+def near(word: str, known: list[str]) -> str:
     matches = get_close_matches(word, known, n=1)
     return f"; did you mean {matches[0]}?" if matches else ""
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
-
-
-REFUSED_BY_HYDRA = (HydraException, OmegaConfBaseException)

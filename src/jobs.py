@@ -9,7 +9,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import REFUSED_BY_HYDRA, check, diagnose, refuse
+from src.config import check, refuse
+from src.overrides import REFUSED_BY_HYDRA, diagnose
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 

@@ -11,7 +11,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from src.config import REFUSED_BY_HYDRA, ConfigurationError, diagnose, refuse
+from src.config import ConfigurationError, refuse
+from src.overrides import REFUSED_BY_HYDRA, diagnose
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")

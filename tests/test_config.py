@@ -4,7 +4,8 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 
-from src.config import RULES, check, diagnose, leaves
+from src.config import RULES, check, leaves
+from src.overrides import diagnose
 from src.run import run
 from tests.conftest import CELLS, EXPERIMENTS, METHODS, ROOT, TASKS, compose
 
