@@ -144,7 +144,7 @@ def paired(replicas: Sequence[Replica]) -> str:
     for replica in replicas:
         same = tuple((key, value) for key, value in replica.config if key.startswith(("task.", "cell.")))
         settings.setdefault(same, {}).setdefault(replica.config, set()).add(replica.outcome["seed"])
-    compared = [list(methods.values()) for methods in settings.values() if len(methods) > 1]
-    if compared and all(seeds == methods[0] for methods in compared for seeds in methods):
+    compared = [list(methods.values()) for methods in settings.values()]
+    if all(len(methods) > 1 and all(seeds == methods[0] for seeds in methods) for methods in compared):
         return "paired: for each task, length and cell, all methods saw the same starts and data"
     return ""

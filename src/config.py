@@ -120,7 +120,8 @@ def check(cfg: DictConfig) -> list[str]:
             wrong[key] = f"{key}: no such key{near(key, [*RULES])}"
     if any(problem.endswith(": is missing") for problem in wrong.values()):
         return [*wrong.values()]
-    return [*wrong.values(), *_between_keys(cfg, set(wrong)), *_objects(cfg, set(wrong))]
+    objects = _objects(cfg, set(wrong))
+    return [*wrong.values(), *objects, *_between_keys(cfg, set(wrong), usable=not objects)]
 
 
 REQUIRED = (
@@ -153,14 +154,15 @@ def _objects(cfg: DictConfig, wrong: set[str]) -> list[str]:
     return problems
 
 
-def _between_keys(cfg: DictConfig, wrong: set[str]) -> list[str]:
-    """Problems of keys that are each right by themselves; comparisons with a wrong one are left out."""
+def _between_keys(cfg: DictConfig, wrong: set[str], usable: bool) -> list[str]:
+    """Problems of keys that are each right by themselves; comparisons with a wrong one are left out, and with
+    classes that are not usable."""
     import torch
 
     problems = []
     length, max_length, accelerator = cfg.task.length, cfg.task.max_length, cfg.trainer.accelerator
     if "task.length" not in wrong:
-        minimum: int = getattr(hydra.utils.get_class(cfg.task._target_), "minimum_length", 1)
+        minimum: int = getattr(hydra.utils.get_class(cfg.task._target_), "minimum_length", 1) if usable else 1
         if length < minimum:
             problems.append(f"task.length={length}: {cfg.task.name} needs {minimum} steps or more")
         if max_length is not None and "task.max_length" not in wrong and max_length < length:

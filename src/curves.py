@@ -23,7 +23,7 @@ def report(directories: Sequence[Path], out: Path | None = None) -> pd.DataFrame
 
     Args:
         directories: searched for runs at any depth.
-        out: where to write; the first directory if not given.
+        out: where to write; if not given, the directory, or ``curves`` for several.
 
     Raises:
         ConfigurationError: no results there, or conflicting ones.
@@ -31,7 +31,7 @@ def report(directories: Sequence[Path], out: Path | None = None) -> pd.DataFrame
     replicas = collect(directories)
     if not replicas:
         raise ConfigurationError([f"no results under {', '.join(map(str, directories))}"])
-    out = Path(out or directories[0])
+    out = Path(out or (directories[0] if len(directories) == 1 else "curves"))
     out.mkdir(parents=True, exist_ok=True)
     table = success_rates(replicas)
     table.to_csv(out / "success_rate.csv", index=False, float_format="%.6g")
@@ -64,7 +64,7 @@ def show(replicas: Sequence[Replica], table: pd.DataFrame, out: Path) -> None:
     shown = rows.drop(columns=same)
     printed = Table(title=title, title_justify="left", caption=paired(replicas), caption_justify="left")
     for column in shown.columns:
-        printed.add_column(column, justify="right")
+        printed.add_column(column, justify="right", overflow="fold")
     for row in shown.itertuples(index=False):
         printed.add_row(*row)
     console = Console()
@@ -75,7 +75,7 @@ def show(replicas: Sequence[Replica], table: pd.DataFrame, out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m src.curves", description=__doc__)
     parser.add_argument("directories", metavar="DIR", nargs="+", type=Path, help="searched for runs at any depth")
-    parser.add_argument("--out", type=Path, help="where to write; default: the first DIR")
+    parser.add_argument("--out", type=Path, help="where to write; default: DIR, or ./curves for several")
     arguments = parser.parse_args()
     try:
         report(arguments.directories, arguments.out)

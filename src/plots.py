@@ -104,11 +104,11 @@ def error(replicas: Sequence[Replica]) -> Figure:
                 step, percent = r.history["step"], 100 * r.history["error"]
                 (drawn[name],) = axis.plot(step, percent, color=lines.colour(name), marker=".", ms=2, lw=0.8, alpha=0.8)
                 if r.outcome["solved"]:
-                    axis.plot(step.iloc[-1], percent.iloc[-1], ".", color=lines.colour(name), ms=6, clip_on=False)
+                    axis.plot(step.iloc[-1], percent.iloc[-1], "o", color=lines.colour(name), ms=6, clip_on=False)
             axis.set(title=f"{_words(cell)}, length {length}", xlabel="updates", ylim=(0, 100), xlim=(0, None))
             axis.grid(axis="y", alpha=0.3)
         row[0].set_ylabel(f"{_words(task)}\nwrong sequences (%)")
-    _legend(figure, dict(sorted(drawn.items())), "a line a replica, ending in a dot where it solved the task")
+    _legend(figure, dict(sorted(drawn.items())), "a line a replica, ending in a circle where it solved the task")
     return figure
 
 
@@ -117,7 +117,7 @@ def _legend(figure: Figure, handles: dict[str, Any], title: str) -> None:
         list(handles.values()),
         list(handles),
         loc="outside lower center",
-        ncols=4,
+        ncols=4 if max(map(len, handles), default=0) < 12 else 1,
         frameon=False,
         title=title,
         title_fontsize=8,

@@ -113,7 +113,7 @@ def outcome(population: Population) -> dict[str, float]:
     """The numbers shown beside the hyper-parameters in TensorBoard."""
     return {
         "outcome/success_rate": float(np.mean([status == SOLVED for status in population.status])),
-        "outcome/median_error": float(np.nanmedian(population.last["error"])) if population.step else float("nan"),
+        "outcome/median_error": float(np.median(population.last["error"])),
         "outcome/seconds": population.seconds,
     }
 
@@ -138,9 +138,11 @@ def closing_table(rows: list[list[object]], directory: Path) -> None:
     console.print(table)
     solved = sum(bool(r["solved"]) for r in results)
     finished = sum(r["status"] != "interrupted" for r in results)
-    rate = f"{solved}/{len(results)} solved"
+    rate = f"{solved}/{finished} solved"
     if finished:
         low, high = wilson(solved, finished)
         rate += f" ({100 * solved / finished:.0f} %, 95 % interval {100 * low:.0f}-{100 * high:.0f} %)"
+    if finished < len(results):
+        rate += f", {len(results) - finished} interrupted"
     console.print(rate, highlight=False)
     console.print(f"in {directory}: results.csv, history.csv, checkpoints/, TensorBoard events", soft_wrap=True)

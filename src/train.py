@@ -27,6 +27,9 @@ def job(cfg: DictConfig) -> float:
             from src.curves import report
 
             report([Path(own.sweep.dir)])
+            print("interrupted: later jobs of the sweep were not run", file=sys.stderr)
+        again = " ".join([*own.overrides.task, f"resume={own.runtime.output_dir}"])
+        print(f"to go on with this one: python -m src.train {again}", file=sys.stderr)
         raise SystemExit(128 + population.interrupt)  # ends a sweep too, where an exception would not
     return sum(status == "solved" for status in population.status) / len(population.status)
 
@@ -47,6 +50,7 @@ def main() -> None:
     except REFUSED_BY_HYDRA as error:
         refuse(diagnose([o for o in overrides if not o.startswith("--")], error))
     except KeyboardInterrupt:
+        print("interrupted before training began", file=sys.stderr)
         raise SystemExit(128 + signal.SIGINT) from None
 
 

@@ -19,7 +19,7 @@ class Batch(NamedTuple):
     """A mini-batch for each of R replicas; shorter ones are padded to the longest."""
 
     inputs: Tensor  # symbols RTB int64, or vectors RTBI float32
-    target: Tensor  # RB
+    target: Tensor  # RB; classes int64
     length: Tensor  # R, int64
 
     def to(self, device: torch.device) -> "Batch":
@@ -45,6 +45,8 @@ def collate(drawn: list[tuple[np.ndarray, np.ndarray]]) -> Batch:
     for row, (inputs, _) in enumerate(drawn):
         inputs_R[row, : len(inputs)] = inputs
     target_R = np.stack([target for _, target in drawn])
+    if np.issubdtype(target_R.dtype, np.integer):
+        target_R = target_R.astype(np.int64)  # what torch's losses want of classes
     return Batch(torch.from_numpy(inputs_R), torch.from_numpy(target_R), torch.tensor(lengths))
 
 

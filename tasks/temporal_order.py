@@ -19,7 +19,7 @@ SYMBOLS = "ABcdef"
 def temporal_order(
     length: int, batch: int, draws: np.random.Generator, positions: str = "pascanu"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sequences of ``length`` symbols and the class of the order of their two relevant ones (SCIENCE section 1).
+    """Sequences of ``length`` symbols and the class of the order of their two relevant ones (HS97, P13).
 
     A = 0, B = 1, distractors c..f = 2..5; all draws independent and uniform. With L the length and w = floor(L / 10),
     positions counted from 0: ``pascanu``: p0 in [w, 2w), p1 in [L // 2, L // 2 + w) (P13, Pcode);

@@ -1,4 +1,4 @@
-"""Forward, BPTT and Ω in float64 NumPy, written from SCIENCE.md's formulas and independent of src/.
+"""Forward, BPTT and Ω in float64 NumPy, written from the papers' formulas and independent of src/.
 
 One network; row vectors; B sequences as rows. Parameters: W_in, W, b, W_out, b_out. The loss sits on the last step.
 """

@@ -94,7 +94,7 @@ def test_a_batch_with_no_pair_has_the_plain_gradient():
     ],
 )
 def test_share_of_pairs_that_count_at_the_start(cell_name, shares):
-    """SCIENCE.md's table, temporal order, float32. A silently direct d_t would give 1/T for every start."""
+    """Shares that an independent implementation gave: temporal order, float32. A direct d_t would give 1/T for all."""
     cell, seeds = make_cell(cell_name), range(5)
     for length, share in shares.items():
         task = make_task(length=length)

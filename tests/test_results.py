@@ -21,7 +21,7 @@ from tests.conftest import ROOT, compose
 @pytest.mark.parametrize(
     ("successes", "trials", "low", "high"),
     [
-        (5, 5, 0.5655, 1.0),  # PITFALLS: five of five, a lower bound of 57 %; ten 72 %; twenty 84 %; fifty 93 %
+        (5, 5, 0.5655, 1.0),  # five of five, a lower bound of 57 %; ten 72 %; twenty 84 %; fifty 93 %
         (10, 10, 0.7225, 1.0),
         (20, 20, 0.8389, 1.0),
         (50, 50, 0.9287, 1.0),

@@ -8,7 +8,7 @@ With d_t = dL/d(state_t), total, and v_t = δ_t Wᵀ what it sends back through 
 N counts the pairs of the replica; where there is none, Ω and its gradient are 0. Only the *immediate* derivative is
 taken: d, δ and h are constants, and W acts through the explicit factor in v_t = δ_t Wᵀ alone. Hence
 ∂⁺Ω/∂W = Σ_t κ_t v_tᵀ δ_t, and the gradient of L + αΩ is the product Σ_t (h_{t-1} + α κ_t v_t)ᵀ δ_t.
-For LSTM the norms run over h and c (ours: SCIENCE section 3), and the formulas stand as they are.
+For LSTM the norms run over h and c (our extension), and the formulas stand as they are.
 """
 
 from typing import Self

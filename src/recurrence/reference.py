@@ -19,7 +19,7 @@ class Factors:
     """What one backward pass leaves: the factors of the gradient of W, Σ_t h_{t-1}ᵀ δ_t, and of Ω.
 
     Rows of padding are zero in all but h_before. The squared norms run over all parts of the state: for LSTM
-    ‖d‖² = ‖dL/dh‖² + ‖dL/dc‖² and ‖(δ Wᵀ, dc ⊙ f)‖² (SCIENCE section 3).
+    ‖d‖² = ‖dL/dh‖² + ‖dL/dc‖² and ‖(δ Wᵀ, dc ⊙ f)‖² (our extension).
     """
 
     h_before_RTBH: Tensor

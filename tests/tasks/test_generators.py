@@ -1,4 +1,4 @@
-"""Temporal order and addition, recomputed by brute force from SCIENCE.md section 1."""
+"""Temporal order and addition, recomputed by brute force from their definitions."""
 
 from math import floor
 
@@ -64,7 +64,7 @@ def test_classes_symbols_and_positions_are_uniform():
     inputs, answer = addition(50, 40_000, np.random.default_rng(0))
     second = 49 - np.argmax(inputs[::-1, :, 0], axis=0)
     assert set(second) == set(range(5, 25)) and uniform(np.bincount(second)[5:])
-    # chance, always answering .5 (SCIENCE section 1): 36 % and 85 %
+    # chance, always answering .5 by hand: 36 % and 85 %
     assert np.mean((answer - 0.5) ** 2 > 0.04) == pytest.approx(0.36, abs=0.01)
     assert np.mean(np.abs(answer - 0.5) > 0.04) == pytest.approx(0.85, abs=0.01)
 
