@@ -34,7 +34,7 @@ class Progress(pl.Callback):
         if self.bar is not None and (perf_counter() - self.drawn > REFRESH):
             self.drawn = perf_counter()
             self.bar.update(self.task, completed=module.population.step, description=self.line(module))
-        elif self.bar is None and module.check_due:
+        elif self.bar is None and (module.check_due or module.stopping):
             self.console.print(self.line(module), highlight=False)
 
     def line(self, module: Training) -> str:
