@@ -81,6 +81,7 @@ RULES = {
     "success.sequences": whole(1),
     "block": whole(1),
     "threads": whole(1, optional=True),
+    "recurrence": choice("auto", "fused", "reference"),
     "resume": Rule("a directory", lambda v: isinstance(v, str), optional=True),
     "task.length": whole(1),
     "task.max_length": whole(1, optional=True),
@@ -125,7 +126,7 @@ def check(cfg: DictConfig) -> list[str]:
 
 
 REQUIRED = (
-    *("seed", "replicas", "block", "threads", "resume", "success.max_error", "success.check_every"),
+    *("seed", "replicas", "block", "threads", "recurrence", "resume", "success.max_error", "success.check_every"),
     *("success.sequences", "task._target_", "task.name", "task.length", "task.max_length", "task.batch_size"),
     *("cell._target_", "cell.name", "cell.hidden_size", "optimizer.name", "optimizer.lr", "optimizer.clip"),
     *("optimizer.alpha", "optimizer.direction", "trainer.max_steps", "trainer.max_epochs", "trainer.accelerator"),
@@ -173,6 +174,11 @@ def _between_keys(cfg: DictConfig, wrong: set[str], usable: bool) -> list[str]:
         problems.append(f"trainer.max_epochs: {cfg.task.name} draws fresh data for ever; set trainer.max_steps instead")
     if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
         problems.append(f"trainer.accelerator={accelerator}: torch sees no GPU here; use cpu")
+    if cfg.recurrence == "fused":
+        from src.recurrence import cpu
+
+        if not cpu.available():
+            problems.append(f"recurrence=fused: {cpu.reason()}")
     if cfg.resume is not None and not wrong & {"resume", "trainer.max_steps"}:
         problems += _resume(cfg)
     return problems
@@ -196,6 +202,8 @@ def _resume(cfg: DictConfig) -> list[str]:
     if (done := max(int(row["updates"]) for row in rows)) >= cfg.trainer.max_steps:
         return [f"trainer.max_steps={cfg.trainer.max_steps}: {cfg.resume} has made {done} updates already"]
     before, now = dict(leaves(OmegaConf.load(saved))), dict(leaves(cfg))
+    if now["recurrence"] == "auto":
+        now["recurrence"] = before["recurrence"]  # looked at again when it is known what auto means here
     return [
         f"resume={cfg.resume}: was run with {key}={before.get(key)}, not {now.get(key)}"
         for key in sorted(before.keys() | now.keys())

@@ -55,10 +55,7 @@ class Training(pl.LightningModule):
         """Forward, backward, callbacks (clipping), step; then whoever diverged leaves."""
         population = self.population
         direction = self.direction.begin(population.settings)
-        population.grad_AP.zero_()
-        loss_A = self.task.loss(self.network(batch.inputs, batch.length, direction), batch.target)
-        self.manual_backward(loss_A.sum())
-        population.noted["loss"] = loss_A.detach()
+        population.noted["loss"] = self.network.learn(batch, self.task, direction)
         if (omega_A := direction.value()) is not None:
             population.noted["omega"] = omega_A
         self.optimizers().step()  # type: ignore[union-attr]

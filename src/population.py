@@ -20,26 +20,41 @@ RUNNING, SOLVED, BUDGET, DIVERGED, INTERRUPTED = "running", "solved", "budget", 
 
 
 class Window:
-    """Means of the metrics over the updates since it was last cleared."""
+    """Means of the metrics over the updates since it was last cleared.
+
+    Values are kept as they come and summed when somebody asks: an update should not wait for its own record.
+    """
 
     def __init__(self, replicas: int) -> None:
         self.sum_MA = torch.zeros(len(METRICS), replicas, dtype=torch.float64)
         self.updates = 0
+        self._waiting: list[list[Tensor]] = []
 
-    def add(self, values_MA: Tensor) -> None:
-        self.sum_MA += values_MA
+    def add(self, values: list[Tensor]) -> None:
+        """One tensor a metric, A each."""
+        self._waiting.append(values)
         self.updates += 1
 
+    def sum(self) -> Tensor:
+        """Of all updates, MA; added one after the other, so that when one asks changes no bit."""
+        if self._waiting:
+            each_UMA = torch.stack([value.double() for values in self._waiting for value in values])
+            each_UMA = each_UMA.view(len(self._waiting), len(METRICS), -1)
+            self.sum_MA = torch.cat([self.sum_MA[None].to(each_UMA), each_UMA]).cumsum(0)[-1]
+            self._waiting = []
+        return self.sum_MA
+
     def keep(self, rows: Tensor) -> None:
-        self.sum_MA = self.sum_MA[:, rows.to(self.sum_MA.device)]
+        total_MA = self.sum()
+        self.sum_MA = total_MA[:, rows.to(total_MA.device)]
 
     def mean(self) -> dict[str, np.ndarray]:
         """Of each metric, by row; NaN for a window without updates."""
-        mean_MA = self.sum_MA / (self.updates or float("nan"))
+        mean_MA = self.sum() / (self.updates or float("nan"))
         return dict(zip(METRICS, mean_MA.cpu().numpy(), strict=True))
 
     def clear(self) -> None:
-        self.sum_MA = torch.zeros_like(self.sum_MA)
+        self.sum_MA = torch.zeros_like(self.sum())
         self.updates = 0
 
 
@@ -78,8 +93,6 @@ class Population:
         stacked = torch.cat([p.detach().flatten(1) for p in network.parameters()], dim=1)
         self.theta_AP = nn.Parameter(stacked)
         self.settings = {name: value.to(stacked.device) for name, value in self.settings.items()}
-        for window in self.windows.values():
-            window.sum_MA = window.sum_MA.to(stacked.device)
         self.optimizer: torch.optim.Optimizer | None = None
         self._bind()
         return self.theta_AP
@@ -91,6 +104,7 @@ class Population:
             self._parameters(), *map(self._split, (self.theta_AP.data, self.grad_AP)), strict=True
         ):
             p.data, p.grad = view, grad
+        self.network.bind()
 
     def _parameters(self) -> list[nn.Parameter]:
         return list(self.network.parameters())
@@ -127,14 +141,17 @@ class Population:
 
     def record(self) -> None:
         """Counts one update of every live replica that has not just diverged; what was noted goes into the windows."""
-        missing = self.theta_AP.new_full((len(self.live),), float("nan"))
-        values_MA = torch.stack([self.noted.get(metric, missing) for metric in METRICS])
+        values = [self.noted[metric] if metric in self.noted else self._missing() for metric in METRICS]
         for window in self.windows.values():
-            window.add(values_MA)
+            window.add(values)
         lost = [False] * len(self.live) if self.diverged_A is None else self.diverged_A.tolist()
-        self.updates[[replica for replica, is_lost in zip(self.live, lost, strict=True) if not is_lost]] += 1
+        for replica, is_lost in zip(self.live, lost, strict=True):
+            self.updates[replica] += not is_lost
         self.unreported.update(self.live)
         self.noted.clear()
+
+    def _missing(self) -> Tensor:
+        return self.theta_AP.new_full((len(self.live),), float("nan"))
 
     def read(self, name: str) -> dict[str, np.ndarray]:
         """Means of a window by metric and replica, those that left at their last value; the window starts anew."""
@@ -178,6 +195,7 @@ class Population:
         memory = {name: value[rows] for name, value in self._memory().items()}
         self.theta_AP.grad = None  # a gradient of another shape would be refused
         self.theta_AP.data = self.theta_AP.data[rows]
+        self.network.cell = self.network.cell.select(stay)
         if self.optimizer is not None and memory:
             self.optimizer.state[self.theta_AP].update(memory)
         self._bind()
@@ -230,7 +248,7 @@ class Population:
             "unreported": sorted(self.unreported),
             "last": {name: values.tolist() for name, values in self.last.items()},
             "means": {name: {m: v.tolist() for m, v in means.items()} for name, means in self.means.items()},
-            "windows": {name: (w.sum_MA.cpu().tolist(), w.updates) for name, w in self.windows.items()},
+            "windows": {name: (w.sum().cpu().tolist(), w.updates) for name, w in self.windows.items()},
             "seconds": self.seconds,
         }
 
@@ -262,6 +280,6 @@ class Population:
         self.status, self.solved_at, self.last["seconds"] = status, solved_at, seconds
         for name, (sums, updates) in self._windows_before.items():
             window = self.windows[name]
-            window.sum_MA = torch.tensor(sums, dtype=torch.float64).to(window.sum_MA).view(len(METRICS), len(self.live))
+            window.sum_MA = torch.tensor(sums, dtype=torch.float64).view(len(METRICS), len(self.live))
             window.updates = updates
         del self._windows_before

@@ -12,10 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
+from src import recurrence
 from src.config import ConfigurationError, check, science
 from src.module import Training
 from src.network import Network
 from src.population import SOLVED, Population
+from src.recurrence import cpu
 from src.results import RESULTS, results_rows
 from src.statistics import wilson
 from src.success import SuccessTest
@@ -89,7 +91,7 @@ def quiet() -> None:
 def run(cfg: DictConfig, directory: Path) -> Population:
     """Trains a population and writes everything under ``directory``; an interrupted one comes back all the same."""
     quiet()
-    torch.set_num_threads(cfg.threads or THREADS)
+    cfg.recurrence = settle_recurrence(cfg)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=False))
     module, data = build(cfg)
@@ -107,6 +109,21 @@ def run(cfg: DictConfig, directory: Path) -> Population:
     rows = results_rows(module.population, module.config)
     closing_table(rows, directory)
     return module.population
+
+
+def settle_recurrence(cfg: DictConfig) -> str:
+    """Chooses the recurrence and the threads, says so, and returns what ``auto`` means here."""
+    on_cpu = cfg.trainer.accelerator == "cpu" or not torch.cuda.is_available()
+    cell, threads = hydra.utils.instantiate(cfg.cell), cfg.threads or THREADS
+    recurrence.use(cfg.recurrence if on_cpu else recurrence.REFERENCE, threads)
+    chosen = recurrence.which(cell, torch.empty(0))
+    # torch's own threads would wait busily for work on the cores that the fused recurrence wants
+    torch.set_num_threads(1 if chosen == recurrence.FUSED else threads)
+    line = f"{chosen} recurrence, {threads} thread{'s' * (threads > 1)}"
+    if cfg.recurrence == "auto" and on_cpu and not cpu.available():
+        line += f" (much slower): {cpu.reason()}"
+    Console(stderr=True).print(line, highlight=False, soft_wrap=True)
+    return chosen
 
 
 def outcome(population: Population) -> dict[str, float]:

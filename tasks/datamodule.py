@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Batch(NamedTuple):
     """A mini-batch for each of R replicas; shorter ones are padded to the longest."""
 
-    inputs: Tensor  # symbols RTB int64, or vectors RTBI float32
+    inputs: Tensor  # symbols RTB, integers as they were drawn, or vectors RTBI float32
     target: Tensor  # RB; classes int64
     length: Tensor  # R, int64
 
@@ -39,9 +39,7 @@ def collate(drawn: list[tuple[np.ndarray, np.ndarray]]) -> Batch:
     lengths = [len(inputs) for inputs, _ in drawn]
     longest = max(lengths)
     first = drawn[0][0]
-    inputs_R = np.zeros(
-        (len(drawn), longest, *first.shape[1:]), dtype=np.int64 if first.dtype == np.int8 else first.dtype
-    )
+    inputs_R = np.zeros((len(drawn), longest, *first.shape[1:]), dtype=first.dtype)
     for row, (inputs, _) in enumerate(drawn):
         inputs_R[row, : len(inputs)] = inputs
     target_R = np.stack([target for _, target in drawn])

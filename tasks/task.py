@@ -26,8 +26,6 @@ class Task(ABC):
 
     inputs: ClassVar[int]
     """I: number of symbols, or of real-valued inputs."""
-    symbolic: ClassVar[bool]
-    """Inputs are integers in [0, I): rows of W_in; else real vectors of I numbers."""
     outputs: ClassVar[int]
     """O: classes, or real-valued outputs."""
     minimum_length: ClassVar[int] = 1
@@ -66,6 +64,11 @@ class Task(ABC):
     def loss(self, output_RBO: Tensor, target_RB: Tensor) -> Tensor:
         """Mean over the sequences, loss_R."""
 
+    @property
+    def loss_form(self) -> str | None:
+        """The name under which a fused recurrence may know :meth:`loss`: ``cross_entropy`` or ``squared_error``."""
+        return None
+
     @abstractmethod
     def wrong(self, output_RBO: Tensor, target_RB: Tensor) -> Tensor:
         """Which sequences are answered wrongly, bool wrong_RB. Outputs that are not finite are wrong."""
@@ -77,6 +80,10 @@ class Classification(Task):
     def loss(self, output_RBO: Tensor, target_RB: Tensor) -> Tensor:
         each = F.cross_entropy(output_RBO.flatten(0, 1), target_RB.flatten(), reduction="none")
         return each.view(target_RB.shape).mean(1)
+
+    @property
+    def loss_form(self) -> str | None:
+        return "cross_entropy" if type(self).loss is Classification.loss else None
 
     def wrong(self, output_RBO: Tensor, target_RB: Tensor) -> Tensor:
         right = (output_RBO.argmax(-1) == target_RB) & output_RBO.isfinite().all(-1)
@@ -99,6 +106,10 @@ class Regression(Task):
 
     def loss(self, output_RBO: Tensor, target_RB: Tensor) -> Tensor:
         return (output_RBO[..., 0] - target_RB).square().mean(1)
+
+    @property
+    def loss_form(self) -> str | None:
+        return "squared_error" if type(self).loss is Regression.loss and self.outputs == 1 else None
 
     def wrong(self, output_RBO: Tensor, target_RB: Tensor) -> Tensor:
         error = (output_RBO[..., 0] - target_RB).abs()

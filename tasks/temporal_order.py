@@ -48,7 +48,7 @@ class TemporalOrder(Classification):
         positions: ``pascanu`` or ``galvan``, see :func:`temporal_order`.
     """
 
-    inputs, symbolic, outputs = len(SYMBOLS), True, 4
+    inputs, outputs = len(SYMBOLS), 4
     minimum_length = 10
 
     def __init__(self, positions: str = "pascanu", **common: Any) -> None:

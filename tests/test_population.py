@@ -8,7 +8,7 @@ import torch
 from omegaconf import OmegaConf
 
 from src.population import Population
-from src.run import build, run, trainer
+from src.run import build, run, settle_recurrence, trainer
 from tests.conftest import CELLS, METHODS, compose
 
 
@@ -198,6 +198,7 @@ def test_an_interruption_loses_nothing(tmp_path, at):
     checkpoint = torch.load(tmp_path / "a" / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["population"]["updates"] == [step] * 2
     if step < 40:
+        cfg.recurrence = settle_recurrence(cfg)
         (tmp_path / "a" / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
         train(tmp_path, "b", "replicas=2", f"resume={tmp_path / 'a'}")
         train(tmp_path, "whole", "replicas=2")

@@ -2,7 +2,6 @@
 
 import gc
 import weakref
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from torch import nn
 
 from src.directions import Omega
 from src.network import Network
-from src.recurrence import Tape, recur, reference
+from src.recurrence import Tape, Weights, recur, reference
 from tasks.datamodule import TrainingData, collate
 from tests import numpy_reference as ref
 from tests.conftest import make_cell, make_task
@@ -32,7 +31,7 @@ def setup(cell_name, task_name, hidden=7, length=11, max_length=15, std=None):
     data = TrainingData(task)
     batch = collate([data(seed, 3) for seed in range(R)])
     assert max_length is None or len(set(batch.length.tolist())) > 1
-    inputs = batch.inputs if task.symbolic else batch.inputs.double()
+    inputs = batch.inputs.double() if batch.inputs.is_floating_point() else batch.inputs
     target = batch.target.double() if batch.target.is_floating_point() else batch.target
     return cell, task, network, inputs, target, batch.length
 
@@ -40,8 +39,8 @@ def setup(cell_name, task_name, hidden=7, length=11, max_length=15, std=None):
 def numpy_run(network, task, cell_name, inputs, target, length, r):
     p = {name: value[r].detach().numpy() for name, value in network.named_parameters()}
     x = inputs[r, : length[r]].numpy()
-    x = np.eye(task.inputs)[x] if task.symbolic else x
-    loss = ref.cross_entropy if task.symbolic else ref.squared_error
+    x = np.eye(task.inputs)[x] if x.ndim == 2 else x
+    loss = ref.squared_error if task.outputs == 1 else ref.cross_entropy
     return p, ref.run(KIND[cell_name], p, x, target[r].numpy(), loss)
 
 
@@ -81,7 +80,7 @@ def test_numpy_gradients_equal_finite_differences(cell_name):
 def test_factors_d_delta_v_equal_numpy(cell_name):
     cell, task, network, inputs, target, length = setup(cell_name, "temporal_order", std=0.4)
     tape = Tape(keep=True)
-    _, state = recur(cell, network.project(inputs), network.W, length_R=length, tape=tape)
+    _, state = recur(cell, inputs, network.weights, length_R=length, tape=tape)
     task.loss(network.readout(state[0]), target).sum().backward()
     factors, H = tape.factors, cell.hidden_size
     for r in range(R):
@@ -105,7 +104,7 @@ def test_losses_at_every_step_reach_every_step(rng):
     cell = make_cell("basic_tanh", 6)
     z, W = (torch.tensor(rng.normal(size=s), requires_grad=True) for s in ((2, 5, 3, 6), (2, 6, 6)))
     weight, length = torch.tensor(rng.normal(size=(2, 5, 3, 6))), torch.tensor([5, 3])
-    h_all, _ = recur(cell, z, W, length_R=length)
+    h_all, _ = recur(cell, z, Weights(W), length_R=length)
     (h_all * weight).sum().backward()
     mine = z.grad.clone(), W.grad.clone()
     z.grad = W.grad = None
@@ -150,7 +149,7 @@ def test_equals_torchs_own_cells(cell_name):
             own.bias_hh_l0.zero_()
             head.weight.copy_(network.W_out[r].T)
             head.bias.copy_(network.b_out[r])
-        x = nn.functional.one_hot(inputs[r], task.inputs).double()
+        x = nn.functional.one_hot(inputs[r].long(), task.inputs).double()
         output = head(own(x)[0][-1])
         nn.functional.cross_entropy(output, target[r]).backward()
         network.zero_grad()
@@ -175,12 +174,12 @@ def test_memory_of_an_update_is_freed_at_once(monkeypatch):
     """No cycle keeps the activations alive until the garbage collector comes."""
     kept = []
 
-    def spy(*arguments):
-        result = reference.forward(*arguments)
-        kept.append(weakref.ref(result[2][0][-1][0]))  # the last state
-        return result
+    class Spy(reference.Run):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            kept.append(weakref.ref(self.states[-1][0]))
 
-    monkeypatch.setattr("src.recurrence.reference", SimpleNamespace(**(vars(reference) | {"forward": spy})))
+    monkeypatch.setattr(reference, "Run", Spy)
     cell, task, network, inputs, target, length = setup("smart_tanh", "temporal_order")
     gc.disable()
     try:

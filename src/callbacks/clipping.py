@@ -31,8 +31,14 @@ def clip(grad_AP: Tensor, threshold_A: Tensor) -> tuple[Tensor, Tensor]:
     """
     norm_A = torch.linalg.vector_norm(grad_AP, dim=1)
     clipped_A = (norm_A > threshold_A) & (norm_A <= LIMIT)
-    grad_AP.mul_(torch.where(clipped_A, threshold_A / norm_A, 1.0)[:, None])
+    scale_A = torch.where(clipped_A, threshold_A / norm_A, 1.0)
+    grad_AP.mul_(scale_A[:, None])
     return norm_A, clipped_A
+
+
+def finite(theta_AP: Tensor) -> Tensor:
+    """Which rows hold finite numbers only: 0 times any other is NaN. Many times cheaper than looking at each."""
+    return (theta_AP * 0).sum(1) == 0
 
 
 class Clipping(pl.Callback):
@@ -42,10 +48,10 @@ class Clipping(pl.Callback):
         population = module.population
         threshold_A = population.settings["clip"]
         norm_A, clipped_A = clip(population.grad_AP, threshold_A)
-        unusable_A = ~(norm_A <= LIMIT) | ~population.theta_AP.isfinite().all(1)
-        if bool(unusable_A.any()):
-            clipped_A = clipped_A | self.rescue(module, unusable_A, threshold_A)
-        population.noted |= {"grad_norm": norm_A, "clipped": clipped_A.to(norm_A.dtype)}
+        usable_A = (norm_A <= LIMIT) & finite(population.theta_AP.data)
+        if not bool(usable_A.all()):
+            clipped_A = clipped_A | self.rescue(module, ~usable_A, threshold_A)
+        population.noted |= {"grad_norm": norm_A, "clipped": clipped_A}
 
     def rescue(self, module: Training, unusable_A: Tensor, threshold_A: Tensor) -> Tensor:
         """Shrinks W where there is clipping, marks as diverged where not, or where parameters are not finite.
@@ -54,7 +60,7 @@ class Clipping(pl.Callback):
             which rows were shrunk.
         """
         population = module.population
-        lost_A = unusable_A & (threshold_A.isinf() | ~population.theta_AP.isfinite().all(1))
+        lost_A = unusable_A & (threshold_A.isinf() | ~finite(population.theta_AP.data))
         population.grad_AP[unusable_A] = 0
         W, grad = module.network.W, module.network.W.grad
         assert grad is not None

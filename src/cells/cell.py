@@ -1,6 +1,7 @@
 """What the time loop and the network need to know of a cell."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -36,6 +37,10 @@ class Cell(ABC):
     def __init__(self, name: str, hidden_size: int) -> None:
         self.name = name
         self.hidden_size = hidden_size
+
+    def select(self, rows: Sequence[int]) -> "Cell":
+        """The cell of some of the replicas, where it holds anything per replica."""
+        return self
 
     @abstractmethod
     def advance(self, a: Tensor, before: State) -> tuple[State, State]:

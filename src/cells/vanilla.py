@@ -1,5 +1,8 @@
 """The simple recurrent network, h_t = σ(x_t W_in + h_{t-1} W + b), with the starts of P13 and G16."""
 
+from collections.abc import Sequence
+from copy import copy
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,8 +13,11 @@ from src.linalg import spectral_radius
 # σ and σ' as a function of h = σ(a). The logistic function is written with tanh because torch.sigmoid rounds
 # differently with the size of the tensor, which would let replicas touch (law 1).
 ACTIVATIONS = {
-    "tanh": (lambda a: a.tanh_(), lambda h: 1 - h * h),
-    "sigmoid": (lambda a: a.mul_(0.5).tanh_().mul_(0.5).add_(0.5), lambda h: h * (1 - h)),
+    "tanh": (torch.tanh, lambda h: 1 - h * h),
+    "sigmoid": (lambda a: (a * 0.5).tanh() * 0.5 + 0.5, lambda h: h * (1 - h)),
+    "relu": (torch.relu, lambda h: (h > 0).to(h.dtype)),
+    "elu": (lambda a: torch.where(a < 0, a.clamp(max=0).expm1(), a), lambda h: torch.where(h < 0, h + 1, 1.0)),
+    "identity": (lambda a: a, torch.ones_like),
 }
 
 
@@ -19,7 +25,7 @@ class Vanilla(Cell):
     """W_in, W_out ~ N(0, std); W ~ N(0, std), made sparse and scaled if asked to; biases 0.
 
     Args:
-        activation: ``tanh`` or ``sigmoid``.
+        activation: ``tanh``, ``sigmoid``, ``relu``, ``elu`` or ``identity``; or one of these for each replica.
         std: standard deviation of the normal draws (P13, G16).
         connections: if given, non-zero entries of W per unit (P13: 15); all of them in a smaller network.
         side: whose connections these are: ``outgoing``, a row of W (Pcode), or ``incoming``, a column (P13's text).
@@ -30,7 +36,7 @@ class Vanilla(Cell):
         self,
         name: str,
         hidden_size: int,
-        activation: str = "tanh",
+        activation: str | Sequence[str] = "tanh",
         std: float = 0.1,
         connections: int | None = None,
         side: str = "outgoing",
@@ -38,17 +44,33 @@ class Vanilla(Cell):
     ) -> None:
         super().__init__(name, hidden_size)
         self.activation = activation
-        self.sigma, self.slope = ACTIVATIONS[activation]
         self.std = std
         self.connections = connections
         self.side = side
         self.spectral_radius = spectral_radius
 
+    def names(self, replicas: int) -> list[str]:
+        """The activation of each replica."""
+        return [self.activation] * replicas if isinstance(self.activation, str) else list(self.activation)
+
+    def select(self, rows: Sequence[int]) -> "Vanilla":
+        if isinstance(self.activation, str):
+            return self
+        other = copy(self)
+        other.activation = [self.activation[row] for row in rows]
+        return other
+
+    def _each(self, which: int, x_RBH: Tensor) -> Tensor:
+        """σ (0) or its slope (1) of each replica."""
+        if isinstance(self.activation, str):
+            return ACTIVATIONS[self.activation][which](x_RBH)
+        return torch.stack([ACTIVATIONS[name][which](x) for name, x in zip(self.activation, x_RBH, strict=True)])
+
     def advance(self, a: Tensor, before: State) -> tuple[State, State]:
-        return (self.sigma(a),), ()
+        return (self._each(0, a),), ()
 
     def pull_back(self, d: State, before: State, after: State, kept: State) -> tuple[Tensor, State]:
-        return d[0] * self.slope(after[0]), ()
+        return d[0] * self._each(1, after[0]), ()
 
     def start(self, inputs: int, outputs: int, draws: np.random.Generator) -> Parameters:
         H = self.hidden_size

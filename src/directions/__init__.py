@@ -1,6 +1,6 @@
 """How a gradient becomes an update: by reweighting the rows of the products that make it."""
 
-from src.directions.omega import Omega, omega
+from src.directions.omega import Omega
 from src.directions.plain import Direction
 
-__all__ = ["Direction", "Omega", "omega"]
+__all__ = ["Direction", "Omega"]

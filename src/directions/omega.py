@@ -1,66 +1,18 @@
-"""Ω, the regulariser of Pascanu, Mikolov & Bengio (2013): gradients shall keep their norm on the way back.
-
-With d_t = dL/d(state_t), total, and v_t = δ_t Wᵀ what it sends back through the recurrence, for each sequence::
-
-    squared (Pcode)       Ω = 1/N Σ over (t, sequence) with ‖d_t‖² >= 1e-20 of (‖v_t‖²/‖d_t‖² - 1)²
-    plain (P13, eq. 9)    Ω = 1/B Σ over the same pairs of (‖v_t‖/‖d_t‖ - 1)²
-
-N counts the pairs of the replica; where there is none, Ω and its gradient are 0. Only the *immediate* derivative is
-taken: d, δ and h are constants, and W acts through the explicit factor in v_t = δ_t Wᵀ alone. Hence
-∂⁺Ω/∂W = Σ_t κ_t v_tᵀ δ_t, and the gradient of L + αΩ is the product Σ_t (h_{t-1} + α κ_t v_t)ᵀ δ_t.
-For LSTM the norms run over h and c (our extension), and the formulas stand as they are.
-"""
+"""MSGD-CR's direction: the gradient of L + αΩ (src/recurrence/omega.py)."""
 
 from typing import Self
 
-import torch
 from torch import Tensor
 
 from src.directions.plain import Direction
-from src.recurrence import Factors, Tape
-
-BOUND = 1e-20
-"""Pairs with ‖d_t‖² below this do not count (Pcode)."""
-
-
-def omega(d2_RTB: Tensor, v2_RTB: Tensor, form: str = "squared") -> tuple[Tensor, Tensor]:
-    """Ω and the coefficients of its immediate derivative, from squared norms.
-
-    Args:
-        d2_RTB: ‖d_t‖², zero in padding.
-        v2_RTB: ‖v_t‖².
-        form: ``squared`` or ``plain``.
-
-    Returns:
-        Ω_R and κ_RTB; κ is 0 for pairs that do not count.
-    """
-    counts = ~(d2_RTB < BOUND)  # a NaN counts, so that it shows
-    d2 = torch.where(counts, d2_RTB, 1.0)  # chosen before dividing: 0/0 would poison what it is multiplied with
-    v2 = torch.where(counts, v2_RTB, 1.0)
-    if form == "squared":
-        pairs_R = counts.sum((1, 2)).clamp(min=1).to(d2.dtype)
-        excess = v2 / d2 - 1
-        kappa = 4 * excess / (pairs_R[:, None, None] * d2)
-        value = _sum(excess.square()) / pairs_R
-    else:
-        batch = d2.shape[2]
-        d, v = d2.sqrt(), v2.sqrt()
-        excess = v / d - 1
-        kappa = torch.where(v > 0, 2 * excess / (batch * torch.where(v > 0, v * d, 1.0)), 0.0)
-        value = _sum(excess.square()) / batch
-    return value, torch.where(counts, kappa, 0.0)
-
-
-def _sum(x_RTB: Tensor) -> Tensor:
-    """Over steps and sequences, step after step, so that padding to another length changes no bit."""
-    return x_RTB.sum(2).cumsum(1)[:, -1]
+from src.recurrence import OmegaTerm, Tape
 
 
 class Omega(Direction):
     """Gradient of L + αΩ, with each replica's α from the settings: MSGD-CR. Where every α is 0, the plain gradient.
 
     Args:
-        form: ``squared`` or ``plain``, see :func:`omega`.
+        form: ``squared`` (Pcode) or ``plain`` (P13, eq. 9).
     """
 
     def __init__(self, form: str = "squared") -> None:
@@ -68,17 +20,15 @@ class Omega(Direction):
 
     def begin(self, settings: dict[str, Tensor]) -> Self:
         self.alpha_A = settings["alpha"]
-        self._value: Tensor | None = None
+        self.terms: list[OmegaTerm] = []
         return self
 
     def tape(self) -> Tape:
-        return Tape(reweight=self._reweight if bool(self.alpha_A.any()) else None)
+        if not bool(self.alpha_A.any()):
+            return Tape()
+        self.terms.append(OmegaTerm(self.form, self.alpha_A))
+        return Tape(reweight=self.terms[-1])
 
     def value(self) -> Tensor | None:
-        return self._value
-
-    def _reweight(self, factors: Factors) -> Tensor:
-        assert factors.d2_RTB is not None and factors.v2_RTB is not None
-        value, kappa = omega(factors.d2_RTB, factors.v2_RTB, self.form)
-        self._value = value if self._value is None else self._value + value
-        return self.alpha_A[:, None, None] * kappa
+        values = [term.value_R for term in self.terms if term.value_R is not None]
+        return sum(values[1:], start=values[0]) if values else None

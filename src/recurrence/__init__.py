@@ -1,100 +1,156 @@
 """The seam for speed: the time loop, forward and backward, for R networks at once.
 
-:func:`recur` is differentiable and is all the rest of the program sees. Implementations behind it supply three
-functions (see reference.py, the specification): ``forward``, ``backward`` (the factors of the gradient) and
-``weight_gradient`` (their one product).
+:func:`recur` is differentiable; :func:`learn` makes all gradients of an update at once where that is compiled in. They
+are all the rest of the program sees. Behind them are reference.py, the specification, and cpu.py, which compiles cpu.cpp.
 
-Shapes: R replicas, T steps, B sequences, H units, G = gates * H columns of W; step t of the text is index t - 1 here.
+Shapes: R replicas, T steps, B sequences, I inputs, H units, G = gates * H columns of W; step t of the text is index
+t - 1 here.
 """
 
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from src.cells import Cell
-from src.recurrence import reference
-from src.recurrence.reference import Factors
+from src.recurrence import cpu, reference
+from src.recurrence.interface import Factors, Tape, Weights
+from src.recurrence.omega import OmegaTerm
 
-__all__ = ["Factors", "Tape", "recur"]
+__all__ = ["Factors", "OmegaTerm", "Tape", "Weights", "learn", "recur", "use", "which"]
 
 # Vanishing gradients become denormal floats, which are slow on CPUs and carry nothing here. Threads inherit the mode of
 # the thread that starts them, so it is set before any work is done.
 torch.set_flush_denormal(True)
 
 
-class Reweight(Protocol):
-    """A direction's say in the gradient of W: the coefficient of v_t beside h_{t-1} in the product's left factor."""
-
-    def __call__(self, factors: Factors) -> Tensor | None:
-        """coefficient_RTB of v, or None for the plain gradient."""
+FUSED, REFERENCE = "fused", "reference"
+_chosen: str | None = None  # decided at first use
 
 
-@dataclass
-class Tape:
-    """Asks the backward pass for more than gradients.
+def use(name: str, threads: int | None = None) -> str:
+    """Chooses what runs from now on: ``fused``, ``reference``, or ``auto``: fused where there is a compiler.
+
+    What is not compiled in (other devices, precisions and cells) goes to the reference all the same.
 
     Args:
-        reweight: called once with the factors; W then gets Σ_t (h_{t-1} + coefficient_t v_t)ᵀ δ_t.
-        keep: leave the factors in ``factors`` after the backward pass.
-    """
+        threads: of the fused recurrence; as before, at first torch's, if not given.
 
-    reweight: Reweight | None = None
-    keep: bool = False
-    factors: Factors | None = field(default=None, init=False)
+    Returns:
+        ``fused`` or ``reference``.
+
+    Raises:
+        src.recurrence.build.Unavailable: ``fused``, but it cannot be built.
+    """
+    global _chosen
+    if name == FUSED:
+        cpu.library()
+    _chosen = REFERENCE if name == REFERENCE or not cpu.available() else FUSED
+    cpu.threads = threads or cpu.threads
+    return _chosen
 
 
 def recur(
     cell: Cell,
-    z_RTBG: Tensor,
-    W_RHG: Tensor,
+    inputs: Tensor,
+    weights: Weights,
     state: tuple[Tensor, ...] | None = None,
     length_R: Tensor | None = None,
     tape: Tape | None = None,
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Runs ``a_t = z_t + h_{t-1} W`` through the cell for t = 1 .. length of each replica.
+    every_step: bool = True,
+) -> tuple[Tensor | None, tuple[Tensor, ...]]:
+    """Runs ``a_t = x_t W_in + b + h_{t-1} W`` through the cell for t = 1 .. length of each replica.
 
     Args:
+        inputs: symbols RTB, integers in [0, I) that stand for rows of W_in; real vectors RTBI; or, where the weights
+            have no W_in, z_RTBG itself, which may want a gradient.
         state: state before the first step, each part RBH; zeros if not given.
-        length_R: steps of each replica, integers in [0, T]; T if not given. Steps after it are padding: whatever z
-            holds there is ignored, h is 0 there, and gradients that arrive there are dropped.
+        length_R: steps of each replica, integers in [0, T]; T if not given. Steps after it are padding: whatever the
+            inputs hold there is ignored, h is 0 there, and gradients that arrive there are dropped.
         tape: see :class:`Tape`.
+        every_step: whether h of every step is wanted.
 
     Returns:
-        h_RTBH, and the state after each replica's last step.
+        h_RTBH, or None unless ``every_step``; and the state after each replica's last step.
+
+    Raises:
+        ValueError: a length outside [0, T].
+        IndexError: a symbol outside [0, I).
     """
+    R, _, B = inputs.shape[:3]
     if state is None:
-        R, _, B, _ = z_RTBG.shape
-        state = (z_RTBG.new_zeros(R, B, cell.hidden_size),) * cell.parts
-    if length_R is not None and bool((length_R == z_RTBG.shape[1]).all()):
-        length_R = None
-    differentiable = torch.is_grad_enabled() and any(x.requires_grad for x in (z_RTBG, W_RHG, *state))
-    h_RTBH, *last = _Recurrence.apply(cell, tape or Tape(), length_R, differentiable, z_RTBG, W_RHG, *state)
+        state = (weights.W.new_zeros(R, B, cell.hidden_size),) * cell.parts
+    _check(length_R, inputs)
+    learned = (inputs, weights.W, weights.W_in, weights.b, *state)
+    keep = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in learned)
+    h_RTBH, *last = _Recurrence.apply(cell, tape or Tape(), length_R, keep, every_step, *learned)
     return h_RTBH, tuple(last)
+
+
+def learn(
+    cell: Cell,
+    inputs: Tensor,
+    target_RB: Tensor,
+    weights: Weights,
+    gradients: Weights,
+    loss: str,
+    length_R: Tensor | None = None,
+    tape: Tape | None = None,
+) -> Tensor | None:
+    """Forward, readout at the last step, loss and the way back in one call, without autograd: overwrites ``gradients``.
+
+    Args:
+        target_RB: classes, or numbers.
+        loss: ``cross_entropy`` (of the softmax) or ``squared_error`` (of the one output); the mean over sequences.
+        inputs, length_R, tape: as for :func:`recur`.
+
+    Returns:
+        loss_R; None where this is not compiled in, or nothing is: the same is then to be had by :func:`recur`.
+
+    Raises:
+        ValueError, IndexError: as :func:`recur`; a class that there is not.
+    """
+    term = None if tape is None else tape.reweight
+    compiled = (term is None or isinstance(term, OmegaTerm)) and not (tape is not None and tape.keep)
+    if not (compiled and loss in cpu.LOSSES and _fused(cell, weights.W)):
+        return None
+    _check(length_R, inputs)
+    return cpu.learn(cell, inputs, target_RB, weights, gradients, loss, length_R, term)  # type: ignore[arg-type]
+
+
+def which(cell: Cell, W: Tensor) -> str:
+    """``fused`` or ``reference``: what runs this cell."""
+    return FUSED if _fused(cell, W) else REFERENCE
+
+
+def _fused(cell: Cell, W: Tensor) -> bool:
+    return (_chosen or use("auto")) == FUSED and cpu.runs(cell, W)
+
+
+def _check(length_R: Tensor | None, inputs: Tensor) -> None:
+    T = inputs.shape[1]
+    if length_R is not None and not all(0 <= length <= T for length in length_R.tolist()):
+        raise ValueError(f"lengths {length_R.tolist()} are not all in [0, {T}]")
 
 
 class _Recurrence(torch.autograd.Function):
     """Joins an implementation's forward and backward to autograd."""
 
     @staticmethod
-    def forward(ctx: Any, cell: Cell, tape: Tape, length_R: Tensor | None, keep: bool, *tensors: Tensor) -> Any:
-        z_RTBG, W_RHG, *state = tensors
+    def forward(
+        ctx: Any, cell: Cell, tape: Tape, length_R: Tensor | None, keep: bool, every_step: bool, *learned: Any
+    ) -> Any:
+        inputs, W, W_in, b, *state = learned
         ctx.set_materialize_grads(False)
-        ctx.cell, ctx.tape, ctx.length_R = cell, tape, length_R
-        h_RTBH, last, ctx.kept = reference.forward(cell, z_RTBG, W_RHG, tuple(state), length_R, keep)
-        ctx.save_for_backward(W_RHG)
-        return h_RTBH, *(part.clone() for part in last)  # not what is kept: that would be a cycle, freed late
+        implementation = cpu.Run if _fused(cell, W) else reference.Run
+        run = implementation(cell, inputs, Weights(W, W_in, b), tuple(state), length_R, keep, every_step)
+        ctx.run, ctx.tape = run if keep else None, tape
+        # not what is kept itself: an output that is stored here would be a cycle, freed late
+        return run.h_RTBH if every_step else None, *(part.clone() for part in run.last)
 
     @staticmethod
     def backward(ctx: Any, dh_RTBH: Tensor | None, *dlast: Tensor | None) -> Any:
-        (W_RHG,) = ctx.saved_tensors
-        tape: Tape = ctx.tape
-        want_v = tape.reweight is not None or tape.keep
-        factors = reference.backward(ctx.cell, W_RHG, ctx.kept, dh_RTBH, dlast, ctx.length_R, want_v, want_d=tape.keep)
-        ctx.kept = None
-        coefficient = tape.reweight(factors) if tape.reweight is not None else None
-        if tape.keep:
-            tape.factors = factors
-        dW_RHG = reference.weight_gradient(factors, coefficient)
-        return None, None, None, None, factors.delta_RTBG, dW_RHG, *factors.dstate
+        gradients = ctx.run.backward(dh_RTBH, dlast, ctx.tape)
+        ctx.run = None
+        own = gradients.weights
+        return None, None, None, None, None, gradients.z_RTBG, own.W, own.W_in, own.b, *gradients.state

@@ -4,114 +4,106 @@ With d_t = dL/d(state_t), total, and row vectors: δ_t = dL/da_t, v_t = δ_t W�
 Memory is laid out step by step (TRBH); the tensors returned are views of it as RTBH.
 """
 
-from dataclasses import dataclass
-
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from src.cells import Cell
 from src.cells.cell import State
 from src.linalg import matmul, product
+from src.recurrence.interface import Factors, Gradients, Tape, Weights
 
 
-@dataclass
-class Factors:
-    """What one backward pass leaves: the factors of the gradient of W, Σ_t h_{t-1}ᵀ δ_t, and of Ω.
+class Run:
+    """One pass through all steps; afterwards ``h_RTBH``, and ``last``: the state after each replica's last step.
 
-    Rows of padding are zero in all but h_before. The squared norms run over all parts of the state: for LSTM
-    ‖d‖² = ‖dL/dh‖² + ‖dL/dc‖² and ‖(δ Wᵀ, dc ⊙ f)‖² (our extension).
+    After a replica's length its state stays as it is and h is 0.
+
+    Args:
+        inputs: symbols RTB (integers), vectors RTBI, or without W_in the drive z_RTBG.
+        state: before the first step, each part RBH.
+        length_R: steps of each replica; None: all T.
+        keep: what :meth:`backward` needs.
+        every_step: whether h of all steps is wanted; here it is there in any case.
     """
 
-    h_before_RTBH: Tensor
-    delta_RTBG: Tensor
-    dstate: State  # dL/d(state before the first step), each RBH
-    length_R: Tensor | None  # None: all T
-    v_RTBH: Tensor | None = None  # δ Wᵀ; this and the rest on request
-    d_RTBH: Tensor | None = None  # the total derivative of h
-    d2_RTB: Tensor | None = None  # ‖d_t‖²
-    v2_RTB: Tensor | None = None  # ‖v_t‖²
+    def __init__(
+        self,
+        cell: Cell,
+        inputs: Tensor,
+        weights: Weights,
+        state: State,
+        length_R: Tensor | None,
+        keep: bool,
+        every_step: bool,
+    ) -> None:
+        if length_R is not None and bool((length_R == inputs.shape[1]).all()):
+            length_R = None
+        self.cell, self.inputs, self.weights, self.length_R = cell, inputs, weights, length_R
+        z_RTBG = project(inputs, weights)
+        R, T, B, _ = z_RTBG.shape
+        h_TRBH = z_RTBG.new_empty(T, R, B, cell.hidden_size)
+        self.states, self.kept = [state], []
+        for t in range(T):
+            after, kept = cell.advance(matmul(state[0], weights.W).add_(z_RTBG[:, t]), state)
+            active = self.active(t)
+            state = tuple(_where(active, new, old) for new, old in zip(after, state, strict=True))
+            h_TRBH[t] = _where(active, after[0], 0.0)
+            if keep:
+                self.states.append(state)
+                self.kept.append(kept)
+        self.h_RTBH, self.last = h_TRBH.transpose(0, 1), state
+
+    def active(self, t: int) -> Tensor | None:
+        """Which replicas take step t + 1; None: all."""
+        return None if self.length_R is None else (self.length_R > t)[:, None, None]
+
+    def backward(self, dh_RTBH: Tensor | None, dlast: tuple[Tensor | None, ...], tape: Tape) -> Gradients:
+        """All steps backwards, from dL/dh at every step (direct parts; None: 0) and dL/d(last state) (None: 0)."""
+        T, weights = len(self.kept), self.weights
+        R, B, H = self.states[0][0].shape
+        W_RGH, new = weights.W.transpose(1, 2), weights.W.new_zeros
+        delta, v_all, d_all = new(T, R, B, self.cell.gates * H), new(T, R, B, H), new(T, R, B, H)
+        d2, v2 = new(T, R, B), new(T, R, B)
+        d: State = tuple(torch.zeros_like(self.states[0][0]) if part is None else part for part in dlast)
+        for t in reversed(range(T)):
+            active = self.active(t)
+            if dh_RTBH is not None:
+                d = (d[0] + _where(active, dh_RTBH[:, t], 0.0), *d[1:])
+            back, carried = self.cell.pull_back(d, self.states[t], self.states[t + 1], self.kept[t])
+            delta[t] = _where(active, back, 0.0)
+            v: State = (matmul(delta[t], W_RGH), *carried)
+            if tape.keep or tape.reweight is not None:
+                v_all[t], d_all[t], d2[t], v2[t] = v[0], d[0], sum_of_squares(d), sum_of_squares(v)
+            d = tuple(_where(active, through, stays) for through, stays in zip(v, d, strict=True))
+        h_before = torch.stack([step[0] for step in self.states[:T]], dim=1)
+        factors = Factors(h_before, delta.transpose(0, 1), *(self._inside(each) for each in (v_all, d_all, d2, v2)))
+        tape.factors = factors if tape.keep else None
+        gradients = Weights(product(weighted_left(factors, tape), factors.delta_RTBG))
+        if weights.W_in is None:
+            return Gradients(gradients, factors.delta_RTBG, d)
+        gradients.W_in, gradients.b = input_gradients(self.inputs, weights.W_in, factors.delta_RTBG)
+        return Gradients(gradients, None, d)
+
+    def _inside(self, by_step: Tensor) -> Tensor:
+        """Replicas first, and zero in padding."""
+        by_replica = by_step.transpose(0, 1)
+        if self.length_R is None:
+            return by_replica
+        inside = torch.arange(len(by_step), device=by_step.device) < self.length_R[:, None]
+        return torch.where(inside.view(*inside.shape, *[1] * (by_step.ndim - 2)), by_replica, 0.0)
 
 
-Kept = tuple[list[State], list[State]]
-
-
-def _active(length_R: Tensor | None, t: int) -> Tensor | None:
-    return None if length_R is None else (length_R > t)[:, None, None]
+def weighted_left(factors: Factors, tape: Tape) -> Tensor:
+    """h_{t-1} + coefficient_t v_t, the left factor of the gradient of W; h_{t-1} where nothing is reweighted."""
+    coefficient_RTB = None if tape.reweight is None else tape.reweight(factors)
+    if coefficient_RTB is None:
+        return factors.h_before_RTBH
+    return torch.addcmul(factors.h_before_RTBH, coefficient_RTB[..., None], factors.v_RTBH)
 
 
 def _where(active: Tensor | None, new: Tensor, old: Tensor | float) -> Tensor:
     return new if active is None else torch.where(active, new, old)
-
-
-def forward(
-    cell: Cell, z_RTBG: Tensor, W_RHG: Tensor, state: State, length_R: Tensor | None, keep: bool
-) -> tuple[Tensor, State, Kept]:
-    """All steps: h_RTBH, the state after each replica's last step, and what :func:`backward` needs if ``keep``.
-
-    After a replica's length its state stays as it is and h is 0.
-    """
-    R, T, B, _ = z_RTBG.shape
-    h_TRBH = z_RTBG.new_empty(T, R, B, cell.hidden_size)
-    states, kept = [state], []
-    for t in range(T):
-        after, keeps = cell.advance(matmul(state[0], W_RHG).add_(z_RTBG[:, t]), state)
-        active = _active(length_R, t)
-        state = tuple(_where(active, new, old) for new, old in zip(after, state, strict=True))
-        h_TRBH[t] = _where(active, after[0], 0.0)
-        if keep:
-            states.append(state)
-            kept.append(keeps)
-    return h_TRBH.transpose(0, 1), state, (states, kept)
-
-
-def backward(
-    cell: Cell,
-    W_RHG: Tensor,
-    kept: Kept,
-    dh_RTBH: Tensor | None,
-    dlast: tuple[Tensor | None, ...],
-    length_R: Tensor | None,
-    want_v: bool = False,
-    want_d: bool = False,
-) -> Factors:
-    """All steps backwards, from dL/dh at every step (direct parts; None: 0) and dL/d(last state) (None: 0).
-
-    Args:
-        want_v: also hand out v and the squared norms of d and v.
-        want_d: also hand out d.
-    """
-    states, keeps = kept
-    T = len(keeps)
-    R, B, H = states[0][0].shape
-    W_RGH = W_RHG.transpose(1, 2)
-    new = W_RHG.new_zeros
-    delta = new(T, R, B, cell.gates * H)
-    v_all, d2, v2 = (new(T, R, B, H), new(T, R, B), new(T, R, B)) if want_v else (None, None, None)
-    d_all = new(T, R, B, H) if want_d else None
-    d: State = tuple(torch.zeros_like(states[0][0]) if part is None else part for part in dlast)
-    for t in reversed(range(T)):
-        active = _active(length_R, t)
-        if dh_RTBH is not None:
-            d = (d[0] + _where(active, dh_RTBH[:, t], 0.0), *d[1:])
-        back, carried = cell.pull_back(d, states[t], states[t + 1], keeps[t])
-        delta[t] = _where(active, back, 0.0)
-        v: State = (matmul(delta[t], W_RGH), *carried)
-        if v_all is not None and d2 is not None and v2 is not None:
-            v_all[t], d2[t], v2[t] = v[0], sum_of_squares(d), sum_of_squares(v)
-        if d_all is not None:
-            d_all[t] = d[0]
-        d = tuple(_where(active, through, stays) for through, stays in zip(v, d, strict=True))
-
-    def out(by_step: Tensor | None) -> Tensor | None:
-        """Replicas first, and zero in padding."""
-        if by_step is None or length_R is None:
-            return None if by_step is None else by_step.transpose(0, 1)
-        inside = torch.arange(T, device=length_R.device) < length_R[:, None]
-        inside = inside.view(R, T, *[1] * (by_step.ndim - 2))
-        return torch.where(inside, by_step.transpose(0, 1), 0.0)
-
-    h_before = torch.stack([step[0] for step in states[:T]], dim=1)
-    return Factors(h_before, delta.transpose(0, 1), d, length_R, out(v_all), out(d_all), out(d2), out(v2))
 
 
 def sum_of_squares(parts: State) -> Tensor:
@@ -122,15 +114,28 @@ def sum_of_squares(parts: State) -> Tensor:
     return total
 
 
-def weight_gradient(factors: Factors, coefficient_RTB: Tensor | None = None) -> Tensor:
-    """Σ_t (h_{t-1} + coefficient_t v_t)ᵀ δ_t, RHG. Without a coefficient, dL/dW.
+def project(inputs: Tensor, weights: Weights) -> Tensor:
+    """z_RTBG of all steps at once; a symbol's is a row of W_in, plus b."""
+    if weights.W_in is None or weights.b is None:
+        return inputs
+    if inputs.is_floating_point():
+        z = matmul(inputs.flatten(1, 2), weights.W_in).add_(weights.b[:, None])
+        return z.view(*inputs.shape[:3], -1)
+    return F.embedding(_rows(inputs, weights.W_in), (weights.W_in + weights.b[:, None]).flatten(0, 1))
 
-    Raises:
-        ValueError: a coefficient, but v was not asked for.
-    """
-    left_RTBH = factors.h_before_RTBH
-    if coefficient_RTB is not None:
-        if factors.v_RTBH is None:
-            raise ValueError("a coefficient needs v: call backward with want_v=True")
-        left_RTBH = torch.addcmul(left_RTBH, coefficient_RTB[..., None], factors.v_RTBH)
-    return product(left_RTBH, factors.delta_RTBG)
+
+def input_gradients(inputs: Tensor, W_in: Tensor, delta_RTBG: Tensor) -> tuple[Tensor, Tensor]:
+    """dL/dW_in and dL/db, in an order of summation that padding does not change."""
+    if inputs.is_floating_point():
+        ones = inputs.new_ones(*inputs.shape[:3], 1)
+        return product(inputs, delta_RTBG), product(ones, delta_RTBG)[:, 0]
+    rows = torch.zeros_like(W_in).flatten(0, 1)  # index_add_ is faster than the backward pass of embedding
+    rows.index_add_(0, _rows(inputs, W_in).flatten(), delta_RTBG.flatten(0, 2))
+    dW_in = rows.view(W_in.shape)
+    return dW_in, dW_in.sum(1)
+
+
+def _rows(symbols_RTB: Tensor, W_in: Tensor) -> Tensor:
+    """Of all replicas' tables as one."""
+    R, I, _ = W_in.shape
+    return symbols_RTB + I * torch.arange(R, device=symbols_RTB.device)[:, None, None]

@@ -34,7 +34,7 @@ def test_lengths_of_replicas_are_their_own():
 
 def test_collate_pads_at_the_end():
     batch = collate([(np.ones((2, 3), np.int8), np.zeros(3, int)), (np.ones((4, 3), np.int8), np.ones(3, int))])
-    assert batch.inputs.dtype == torch.int64 and batch.inputs.shape == (2, 4, 3)
+    assert batch.inputs.dtype == torch.int8 and batch.inputs.shape == (2, 4, 3)
     assert batch.inputs[0].sum(1).tolist() == [3, 3, 0, 0] and batch.length.tolist() == [2, 4]
     assert batch.select([1]).target.tolist() == [[1, 1, 1]]
 

@@ -1,0 +1,225 @@
+"""The recurrence on CPUs: cpu.cpp, compiled at first use (build.py), called on torch's memory."""
+
+import ctypes
+from dataclasses import fields
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from src.cells import LSTM, Cell, Vanilla
+from src.cells.cell import State
+from src.linalg import product
+from src.recurrence.build import Unavailable, build
+from src.recurrence.interface import Factors, Gradients, Tape, Weights
+from src.recurrence.memory import empty
+from src.recurrence.omega import OmegaTerm
+from src.recurrence.reference import weighted_left
+
+WEIGHTS = tuple(field.name for field in fields(Weights))
+GRADIENTS = tuple(f"d{name}" for name in WEIGHTS)
+LOSSES = {"cross_entropy": 1, "squared_error": 2}
+DENSE, SYMBOLS_8, SYMBOLS_64, VECTORS = range(4)
+FORMS = {"squared": 0, "plain": 1}
+ACTIVATIONS = {name: code for code, name in enumerate(("tanh", "sigmoid", "relu", "elu", "identity"))}
+
+threads = torch.get_num_threads()
+"""Of the calls to come. Changes nothing but the speed."""
+
+
+class _Call(ctypes.Structure):
+    """struct Call of cpu.cpp."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in "R T B H I O lstm threads input form loss pad".split()),
+        *((name, ctypes.c_void_p) for name in "length activation x target".split()),
+        *((name, ctypes.c_void_p) for name in (*WEIGHTS, *GRADIENTS)),
+        *((f"{name}_next", ctypes.c_int64) for name in (*WEIGHTS, *GRADIENTS)),
+        *((name, ctypes.c_void_p) for name in "h0 c0 h c gates h_last c_last dh dh_last dc_last dh0 dc0".split()),
+        *((name, ctypes.c_void_p) for name in "delta d v d2 v2 dz losses alpha omega parts".split()),
+    ]
+
+
+@cache
+def _attempt() -> ctypes.CDLL | Unavailable:
+    try:
+        library = ctypes.CDLL(str(build()))
+    except Unavailable as problem:
+        return problem
+    for function in (library.forward, library.backward):
+        function.argtypes = [ctypes.POINTER(_Call)]
+    return library
+
+
+def library() -> ctypes.CDLL:
+    """The compiled cpu.cpp.
+
+    Raises:
+        Unavailable: it cannot be built here; the message says why, and what to install.
+    """
+    found = _attempt()
+    if isinstance(found, Unavailable):
+        raise found
+    return found
+
+
+def available() -> bool:
+    """Whether it can be built here, or has been."""
+    return not isinstance(_attempt(), Unavailable)
+
+
+def reason() -> str:
+    """Why not, in one line that says what to install."""
+    return str(_attempt())
+
+
+def runs(cell: Cell, W: Tensor) -> bool:
+    """Whether this cell, on this device and in this precision, is one of those compiled in."""
+    ours = LSTM if isinstance(cell, LSTM) else Vanilla
+    same = (type(cell).advance, type(cell).pull_back) == (ours.advance, ours.pull_back)
+    return same and W.device.type == "cpu" and W.dtype == torch.float32
+
+
+@cache
+def _codes(activations: tuple[str, ...]) -> Tensor:
+    return torch.tensor([ACTIVATIONS[name] for name in activations], dtype=torch.int32)
+
+
+class _Prepared:
+    """A call in the making, and the memory that its pointers point to."""
+
+    def __init__(self, cell: Cell, inputs: Tensor, weights: Weights, length_R: Tensor | None) -> None:
+        R, T, B = self.shape = inputs.shape[:3]
+        self.H = H = cell.hidden_size
+        self.gates = cell.gates
+        self.library = library()
+        lanes = self.library.lanes()
+        self.padded = -(-H // lanes) * lanes
+        self.memory: dict[str, Tensor] = {}
+        self.call = _Call(R=R, T=T, B=B, H=H, lstm=isinstance(cell, LSTM), threads=threads)
+        if weights.W_in is not None:
+            kinds = {torch.int8: SYMBOLS_8, torch.int64: SYMBOLS_64, torch.float32: VECTORS}
+            if inputs.dtype not in kinds:
+                inputs = inputs.float() if inputs.is_floating_point() else inputs.long()
+            self.call.input, self.call.I = kinds[inputs.dtype], weights.W_in.shape[1]
+        self.point(x=inputs, length=torch.full((R,), T) if length_R is None else length_R.to(torch.int64))
+        if isinstance(cell, Vanilla):
+            self.point(activation=_codes(tuple(cell.names(R))))
+        self.weights: list[Weights] = []
+        self.rows(weights)
+
+    def point(self, **tensors: Tensor) -> None:
+        """Sets pointers to contiguous tensors."""
+        for name, tensor in tensors.items():
+            self.memory[name] = tensor = tensor.contiguous()
+            setattr(self.call, name, tensor.data_ptr())
+
+    def rows(self, weights: Weights, prefix: str = "") -> None:
+        """Sets pointers to weights or, prefixed by d, gradients."""
+        self.weights.append(weights)
+        for name, address, next_replica in weights.addresses:
+            setattr(self.call, f"{prefix}{name}", address)
+            setattr(self.call, f"{prefix}{name}_next", next_replica)
+
+    def add_omega(self, term: OmegaTerm) -> None:
+        self.call.form = FORMS[term.form]
+        self.point(alpha=term.alpha_R.float(), omega=torch.empty(self.shape[0]))
+        term.value_R = self.memory["omega"]
+
+    def backward(self) -> None:
+        if self.library.backward(self.call):
+            raise IndexError(f"a symbol is outside [0, {self.call.I}), or a class outside [0, {self.call.O})")
+
+
+def learn(
+    cell: Cell,
+    inputs: Tensor,
+    target_RB: Tensor,
+    weights: Weights,
+    gradients: Weights,
+    loss: str,
+    length_R: Tensor | None,
+    term: OmegaTerm | None,
+) -> Tensor:
+    """A whole update without its step, see src.recurrence.learn."""
+    update = _Prepared(cell, inputs, weights, length_R)
+    assert weights.W_out is not None
+    update.call.O, update.call.loss = weights.W_out.shape[2], LOSSES[loss]
+    loss_R = torch.empty(update.shape[0])
+    update.point(target=target_RB.to(torch.int64 if loss == "cross_entropy" else torch.float32), losses=loss_R)
+    update.rows(gradients, "d")
+    if term is not None:
+        update.add_omega(term)
+    update.backward()
+    return loss_R
+
+
+class Run(_Prepared):
+    """One pass through all steps, and back: as reference.Run, which says what the arguments and methods are.
+
+    What is kept lies in rows padded to whole vectors, ``h`` of T + 1 steps beginning with the state before the first.
+
+    Args:
+        every_step: h of every step is handed out; without, and unless ``keep``, memory does not grow with T.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        inputs: Tensor,
+        weights: Weights,
+        state: State,
+        length_R: Tensor | None,
+        keep: bool,
+        every_step: bool,
+    ) -> None:
+        super().__init__(cell, inputs, weights, length_R)
+        (R, T, B), H, P, lstm = self.shape, self.H, self.padded, len(state) > 1
+        self.call.pad = every_step
+        self.point(**{name: part for name, part in zip(("h0", "c0"), state, strict=False)})
+        last = ("h_last", "c_last") if lstm else ("h_last",)
+        self.point(**{name: torch.empty(R, B, H) for name in last})
+        if keep or every_step:
+            self.point(h=empty(R, T + 1, B, P))
+        if keep and lstm:
+            self.point(c=empty(R, T + 1, B, P), gates=empty(R, T, B, 4 * P))
+        if self.library.forward(self.call):
+            raise IndexError(f"a symbol is outside [0, {self.call.I})")
+        self.last = tuple(self.memory[name] for name in last)
+        self.h_RTBH = self.memory["h"][:, 1:, :, :H] if every_step else None
+
+    def backward(self, dh_RTBH: Tensor | None, dlast: tuple[Tensor | None, ...], tape: Tape) -> Gradients:  # type: ignore[override]
+        (R, T, B), H, G, memory = self.shape, self.H, self.gates * self.H, self.memory
+        dense, term = self.call.input == DENSE, tape.reweight
+        every_factor = tape.keep or not (term is None or isinstance(term, OmegaTerm))
+        self.call.pad = every_factor or dense
+        direct = {"dh": dh_RTBH, **dict(zip(("dh_last", "dc_last"), dlast, strict=False))}
+        self.point(**{name: tensor for name, tensor in direct.items() if tensor is not None})
+        back = [f"d{name}" for name in ("h0", "c0") if name in memory]
+        self.point(**{name: torch.empty(R, B, H) for name in back})
+        gradients = Weights(torch.empty(R, H, G))
+        if dense:
+            self.point(dz=torch.empty(R, T, B, G))
+        else:
+            gradients.W_in, gradients.b = torch.empty(R, self.call.I, G), torch.empty(R, G)
+        self.rows(gradients, "d")
+        if every_factor:
+            self.point(delta=empty(R, T, B, self.gates * self.padded))
+            self.point(**{name: empty(R, T, B, self.padded) for name in ("d", "v")})
+            self.point(d2=torch.empty(R, T, B), v2=torch.empty(R, T, B))
+        if isinstance(term, OmegaTerm):
+            self.add_omega(term)
+        super().backward()
+        if every_factor:
+            factors = self.factors()
+            tape.factors = factors if tape.keep else None
+            if not (term is None or isinstance(term, OmegaTerm)):
+                gradients.W = product(weighted_left(factors, tape), factors.delta_RTBG)
+        return Gradients(gradients, memory.get("dz"), tuple(memory[name] for name in back))
+
+    def factors(self) -> Factors:
+        """Views without the padding of the rows."""
+        memory, H = self.memory, self.H
+        delta = memory["delta"].unflatten(-1, (self.gates, self.padded))[..., :H].flatten(-2)
+        v, d = memory["v"][..., :H], memory["d"][..., :H]
+        return Factors(memory["h"][:, :-1, :, :H], delta, v, d, memory["d2"], memory["v2"])

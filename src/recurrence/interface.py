@@ -1,0 +1,86 @@
+"""What goes into an implementation of the recurrence and what comes out of it.
+
+Shapes: R replicas, T steps, B sequences, I inputs, H units, G = gates * H columns of W; step t of the text is index
+t - 1 here. With d_t = dL/d(state_t), total, and row vectors: δ_t = dL/da_t, v_t = δ_t Wᵀ.
+"""
+
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Protocol
+
+from torch import Tensor
+
+from src.cells.cell import State
+
+
+@dataclass
+class Weights:
+    """Of R replicas, or their gradients. Without ``W_in`` and ``b`` the inputs are the drive z itself."""
+
+    W: Tensor  # RHG
+    W_in: Tensor | None = None  # RIG
+    b: Tensor | None = None  # RG
+    W_out: Tensor | None = None  # RHO; the readout is :func:`~src.recurrence.learn`'s alone
+    b_out: Tensor | None = None  # RO
+
+    @cached_property
+    def addresses(self) -> list[tuple[str, int, int]]:
+        """Name, address of the first replica, and numbers from one to the next; each replica's are contiguous."""
+        found = []
+        for own in fields(self):
+            tensor = getattr(self, own.name)
+            if tensor is None:
+                continue
+            if tensor.stride()[1:] not in ((tensor.shape[-1], 1), (1,)):
+                tensor = tensor.contiguous()  # never so where something is to be written
+                setattr(self, own.name, tensor)
+            found.append((own.name, tensor.data_ptr(), tensor.stride(0)))
+        return found
+
+
+@dataclass
+class Factors:
+    """What one backward pass leaves: the factors of the gradient of W, Σ_t h_{t-1}ᵀ δ_t, and of Ω.
+
+    Rows of padding are zero in all but h_before. The squared norms run over all parts of the state: for LSTM
+    ‖d‖² = ‖dL/dh‖² + ‖dL/dc‖² and ‖(δ Wᵀ, dc ⊙ f)‖² (our extension).
+    """
+
+    h_before_RTBH: Tensor
+    delta_RTBG: Tensor
+    v_RTBH: Tensor  # δ Wᵀ
+    d_RTBH: Tensor  # the total derivative of h
+    d2_RTB: Tensor  # ‖d_t‖²
+    v2_RTB: Tensor  # ‖v_t‖²
+
+
+@dataclass
+class Gradients:
+    """Of the loss by the weights (W's as a tape reweights it), by the drive where that was the input, and by the state
+    before the first step."""
+
+    weights: Weights
+    z_RTBG: Tensor | None
+    state: State
+
+
+class Reweight(Protocol):
+    """A direction's say in the gradient of W: the coefficient of v_t beside h_{t-1} in the product's left factor."""
+
+    def __call__(self, factors: Factors) -> Tensor | None:
+        """coefficient_RTB of v, or None for the plain gradient."""
+
+
+@dataclass
+class Tape:
+    """Asks the backward pass for more than gradients.
+
+    Args:
+        reweight: called once with the factors; W then gets Σ_t (h_{t-1} + coefficient_t v_t)ᵀ δ_t. An
+            :class:`~src.recurrence.omega.OmegaTerm` costs little; for any other all factors are kept for a while.
+        keep: leave the factors in ``factors`` after the backward pass.
+    """
+
+    reweight: Reweight | None = None
+    keep: bool = False
+    factors: Factors | None = field(default=None, init=False)
