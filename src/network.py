@@ -91,8 +91,7 @@ class Network(nn.Module):
             batch_and_weights = (batch.inputs, batch.target, *(self.bound or self.bind()))
             loss_R = learn(self.cell, *batch_and_weights, loss, batch.length, direction.tape())
         if loss_R is None:
-            for p in self.parameters():
-                p.grad.zero_()
+            self.zero_grad(set_to_none=False)
             loss_R = task.loss(self(batch.inputs, batch.length, direction), batch.target)
             loss_R.sum().backward()
         return loss_R.detach()

@@ -7,11 +7,14 @@ A replica that leaves takes its row out: the rest get cheaper, and it stays as i
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from src.network import Network
 
 METRICS = ("loss", "omega", "grad_norm", "clipped")
 """Per update and replica: the task's loss alone, Ω, the gradient's norm before clipping, 1 if it was clipped."""
@@ -87,7 +90,7 @@ class Population:
 
     # -- the stacked state ---------------------------------------------------------------------------------------
 
-    def attach(self, network: nn.Module) -> nn.Parameter:
+    def attach(self, network: "Network") -> nn.Parameter:
         """Moves the network's parameters into one tensor; returns it, for an optimizer."""
         self.network = network
         stacked = torch.cat([p.detach().flatten(1) for p in network.parameters()], dim=1)

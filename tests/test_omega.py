@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from src.directions import Direction, Omega
-from src.recurrence.omega import omega
 from src.network import Network
 from src.recurrence import Factors, Tape, cpu, recur, reference
+from src.recurrence.omega import omega
 from tasks.datamodule import TrainingData, collate
 from tests import numpy_reference as ref
 from tests.conftest import compose, make_cell, make_task

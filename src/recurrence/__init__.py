@@ -1,7 +1,7 @@
 """The seam for speed: the time loop, forward and backward, for R networks at once.
 
 :func:`recur` is differentiable; :func:`learn` makes all gradients of an update at once where that is compiled in. They
-are all the rest of the program sees. Behind them are reference.py, the specification, and cpu.py, which compiles cpu.cpp.
+are all the rest of the program sees. Behind them: reference.py, the specification, and cpu.py with cpu.cpp, compiled.
 
 Shapes: R replicas, T steps, B sequences, I inputs, H units, G = gates * H columns of W; step t of the text is index
 t - 1 here.

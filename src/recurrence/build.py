@@ -1,8 +1,9 @@
 """Compiles cpu.cpp with this machine's compiler into a cache.
 
-The cache is ``$XDG_CACHE_HOME/rnn-long-memory``, by default ``~/.cache/rnn-long-memory``. A library's name holds what it
-was made from (source, compiler, options, processor) and a digest of what it is, so that one that is damaged, old or of
-another machine is never loaded. It is written elsewhere and moved there whole: any number of processes may begin at once.
+The cache is ``$XDG_CACHE_HOME/rnn-long-memory``, by default ``~/.cache/rnn-long-memory``. A library's name holds what
+it was made from (source, compiler, options, processor) and a digest of what it is, so that one that is damaged, old or
+of another machine is never loaded. It is written elsewhere and moved there whole: any number of processes may begin at
+once.
 """
 
 import hashlib
@@ -57,14 +58,15 @@ def _compile(compiler: list[str], target: Path) -> Path:
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode == 0:
             return target
-    complaint = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip() or "no message")
+    errors = [line for line in done.stderr.splitlines() if "error" in line]
+    complaint = errors[0] if errors else done.stderr.strip() or "no message"
     raise Unavailable(f"{compiler[0]} cannot compile {SOURCE.name} ({complaint}); install a current g++ or clang++")
 
 
 def _compiler() -> list[str]:
     """$CXX, or the first that is there."""
     own = shlex.split(os.environ.get("CXX", ""))
-    for command in ([own] if own else [["c++"], ["g++"], ["clang++"]]):
+    for command in [own] if own else [["c++"], ["g++"], ["clang++"]]:
         if shutil.which(command[0]):
             return command
     missing = f"CXX={own[0]} is not there" if own else "no C++ compiler found"
@@ -82,8 +84,8 @@ def processor() -> str:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
         return platform.platform() + platform.processor()
-    facts = re.findall(r"^(?:model name|flags|Features|CPU (?:implementer|part|variant))\s*:.*$", text, flags=re.MULTILINE)
-    return platform.machine() + "\n".join(sorted(set(facts)))
+    telling = r"^(?:model name|flags|Features|CPU (?:implementer|part|variant))\s*:.*$"
+    return platform.machine() + "\n".join(sorted(set(re.findall(telling, text, flags=re.MULTILINE))))
 
 
 def _digest(data: bytes) -> str:

@@ -31,12 +31,14 @@ class _Call(ctypes.Structure):
     """struct Call of cpu.cpp."""
 
     _fields_ = [
-        *((name, ctypes.c_int64) for name in "R T B H I O lstm threads input form loss pad".split()),
-        *((name, ctypes.c_void_p) for name in "length activation x target".split()),
+        *((name, ctypes.c_int64) for name in ("R", "T", "B", "H", "I", "O")),
+        *((name, ctypes.c_int64) for name in ("lstm", "threads", "input", "form", "loss", "pad")),
+        *((name, ctypes.c_void_p) for name in ("length", "activation", "x", "target")),
         *((name, ctypes.c_void_p) for name in (*WEIGHTS, *GRADIENTS)),
         *((f"{name}_next", ctypes.c_int64) for name in (*WEIGHTS, *GRADIENTS)),
-        *((name, ctypes.c_void_p) for name in "h0 c0 h c gates h_last c_last dh dh_last dc_last dh0 dc0".split()),
-        *((name, ctypes.c_void_p) for name in "delta d v d2 v2 dz losses alpha omega parts".split()),
+        *((name, ctypes.c_void_p) for name in ("h0", "c0", "h", "c", "gates", "h_last", "c_last")),
+        *((name, ctypes.c_void_p) for name in ("dh", "dh_last", "dc_last", "dh0", "dc0")),
+        *((name, ctypes.c_void_p) for name in ("delta", "d", "v", "d2", "v2", "dz", "losses", "alpha", "omega")),
     ]
 
 
@@ -102,6 +104,11 @@ class _Prepared:
             if inputs.dtype not in kinds:
                 inputs = inputs.float() if inputs.is_floating_point() else inputs.long()
             self.call.input, self.call.I = kinds[inputs.dtype], weights.W_in.shape[1]
+        if weights.W_out is not None:
+            self.call.O = weights.W_out.shape[2]
+        wanted = {DENSE: (self.gates * H,), VECTORS: (self.call.I,)}.get(self.call.input, ())
+        if inputs.shape[3:] != wanted or (length_R is not None and length_R.shape != (R,)):
+            raise ValueError(f"inputs {tuple(inputs.shape)}: not (R, T, B, *{wanted}), or not {R} lengths")
         self.point(x=inputs, length=torch.full((R,), T) if length_R is None else length_R.to(torch.int64))
         if isinstance(cell, Vanilla):
             self.point(activation=_codes(tuple(cell.names(R))))
@@ -111,13 +118,23 @@ class _Prepared:
     def point(self, **tensors: Tensor) -> None:
         """Sets pointers to contiguous tensors."""
         for name, tensor in tensors.items():
+            if tensor.is_floating_point():
+                tensor = tensor.to(torch.float32)
             self.memory[name] = tensor = tensor.contiguous()
             setattr(self.call, name, tensor.data_ptr())
 
     def rows(self, weights: Weights, prefix: str = "") -> None:
-        """Sets pointers to weights or, prefixed by d, gradients."""
+        """Sets pointers to weights or, prefixed by d, gradients; what they point to must be as large as C++ believes.
+
+        Raises:
+            ValueError: weights of other shapes than the cell and the inputs have.
+        """
+        R, H, G, call = self.shape[0], self.H, self.gates * self.H, self.call
+        shapes = {"W": (R, H, G), "W_in": (R, call.I, G), "b": (R, G), "W_out": (R, H, call.O), "b_out": (R, call.O)}
         self.weights.append(weights)
-        for name, address, next_replica in weights.addresses:
+        for name, address, next_replica, shape in weights.addresses:
+            if shape != shapes[name]:
+                raise ValueError(f"{prefix}{name} has shape {shape}, not {shapes[name]}")
             setattr(self.call, f"{prefix}{name}", address)
             setattr(self.call, f"{prefix}{name}_next", next_replica)
 
@@ -143,8 +160,9 @@ def learn(
 ) -> Tensor:
     """A whole update without its step, see src.recurrence.learn."""
     update = _Prepared(cell, inputs, weights, length_R)
-    assert weights.W_out is not None
-    update.call.O, update.call.loss = weights.W_out.shape[2], LOSSES[loss]
+    if target_RB.shape != (update.shape[0], update.shape[2]):
+        raise ValueError(f"target {tuple(target_RB.shape)} for inputs {tuple(inputs.shape)}")
+    update.call.loss = LOSSES[loss]
     loss_R = torch.empty(update.shape[0])
     update.point(target=target_RB.to(torch.int64 if loss == "cross_entropy" else torch.float32), losses=loss_R)
     update.rows(gradients, "d")
@@ -176,7 +194,9 @@ class Run(_Prepared):
         super().__init__(cell, inputs, weights, length_R)
         (R, T, B), H, P, lstm = self.shape, self.H, self.padded, len(state) > 1
         self.call.pad = every_step
-        self.point(**{name: part for name, part in zip(("h0", "c0"), state, strict=False)})
+        if any(part.shape != (R, B, H) for part in state):
+            raise ValueError(f"the parts of the state must be {(R, B, H)}")
+        self.point(**dict(zip(("h0", "c0"), state, strict=False)))
         last = ("h_last", "c_last") if lstm else ("h_last",)
         self.point(**{name: torch.empty(R, B, H) for name in last})
         if keep or every_step:

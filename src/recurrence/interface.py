@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from src.cells.cell import State
@@ -24,17 +25,23 @@ class Weights:
     b_out: Tensor | None = None  # RO
 
     @cached_property
-    def addresses(self) -> list[tuple[str, int, int]]:
-        """Name, address of the first replica, and numbers from one to the next; each replica's are contiguous."""
+    def addresses(self) -> list[tuple[str, int, int, tuple[int, ...]]]:
+        """Name, address of the first replica, numbers from one to the next, and shape; each replica's are contiguous.
+
+        Raises:
+            TypeError: another type than float32.
+        """
         found = []
         for own in fields(self):
             tensor = getattr(self, own.name)
             if tensor is None:
                 continue
+            if tensor.dtype != torch.float32:
+                raise TypeError(f"{own.name} is {tensor.dtype}, and W float32")
             if tensor.stride()[1:] not in ((tensor.shape[-1], 1), (1,)):
                 tensor = tensor.contiguous()  # never so where something is to be written
                 setattr(self, own.name, tensor)
-            found.append((own.name, tensor.data_ptr(), tensor.stride(0)))
+            found.append((own.name, tensor.data_ptr(), tensor.stride(0), tuple(tensor.shape)))
         return found
 
 

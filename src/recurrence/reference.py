@@ -99,7 +99,9 @@ def weighted_left(factors: Factors, tape: Tape) -> Tensor:
     coefficient_RTB = None if tape.reweight is None else tape.reweight(factors)
     if coefficient_RTB is None:
         return factors.h_before_RTBH
-    return torch.addcmul(factors.h_before_RTBH, coefficient_RTB[..., None], factors.v_RTBH)
+    coefficient = coefficient_RTB[..., None]
+    mixed = torch.addcmul(factors.h_before_RTBH, coefficient, factors.v_RTBH)
+    return torch.where(coefficient == 0, factors.h_before_RTBH, mixed)  # 0 times infinity would not be 0
 
 
 def _where(active: Tensor | None, new: Tensor, old: Tensor | float) -> Tensor:
@@ -137,5 +139,5 @@ def input_gradients(inputs: Tensor, W_in: Tensor, delta_RTBG: Tensor) -> tuple[T
 
 def _rows(symbols_RTB: Tensor, W_in: Tensor) -> Tensor:
     """Of all replicas' tables as one."""
-    R, I, _ = W_in.shape
-    return symbols_RTB + I * torch.arange(R, device=symbols_RTB.device)[:, None, None]
+    R, symbols, _ = W_in.shape
+    return symbols_RTB + symbols * torch.arange(R, device=symbols_RTB.device)[:, None, None]

@@ -1,0 +1,122 @@
+// The recurrence on CPUs alone, for the sanitizers: arrays of exactly the size that the calls ask for, many sizes, and
+// 1 thread against 4, bit for bit. What is computed is compared with the reference in test_fused.py. `make sanitize`.
+
+#include "../src/recurrence/cpu.cpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+
+namespace {
+
+std::mt19937 draws(0);
+
+struct Floats {  // on the heap, so that a step beyond either end is seen
+    std::unique_ptr<float[]> data;
+    size_t size;
+    explicit Floats(Index n, float scale = 0) : data(new float[n]), size(n) {
+        std::normal_distribution<float> normal(0, 1);
+        for (Index i = 0; i < n; i++) data[i] = scale == 0 ? NAN : scale * normal(draws);
+    }
+    operator float*() { return data.get(); }
+    bool operator==(const Floats& other) const {
+        return size == other.size && std::memcmp(data.get(), other.data.get(), size * sizeof(float)) == 0;
+    }
+};
+
+struct Size {
+    Index R, T, B, H;
+    bool lstm;
+    Input input;
+    int activation;
+};
+
+// One run of everything on so many threads; what it handed out, one array after the other.
+std::vector<Floats> results(const Size& s, Index threads) {
+    draws.seed(1);
+    const Index gates = s.lstm ? 4 : 1, G = gates * s.H, P = (s.H + LANES - 1) / LANES * LANES, I = 5, O = 3;
+    const Index states = s.R * s.B * s.H, rows = s.R * s.T * s.B;
+    std::vector<Index> length(s.R), classes(s.R * s.B);
+    for (Index r = 0; r < s.R; r++) length[r] = std::max<Index>(0, s.T - 2 * r);
+    for (Index& one : classes) one = static_cast<Index>(draws() % O);
+    std::vector<int32_t> activation(s.R, s.activation);
+    std::vector<int8_t> symbols(rows);
+    for (int8_t& one : symbols) one = static_cast<int8_t>(draws() % I);
+    Floats x(s.input == VECTORS ? rows * I : rows * G, 1), W(s.R * s.H * G, .1f), W_in(s.R * I * G, .1f), b(s.R * G, .1f);
+    Floats W_out(s.R * s.H * O, .1f), b_out(s.R * O, .1f), h0(states, 1), c0(states, 1);
+    Floats dh(rows * s.H, 1), dh_last(states, 1), dc_last(states, 1), alpha(s.R, 1);
+    alpha[0] = 0;
+
+    Call c{};
+    c.R = s.R, c.T = s.T, c.B = s.B, c.H = s.H, c.I = s.input == DENSE ? 0 : I, c.lstm = s.lstm, c.input = s.input;
+    c.threads = threads, c.length = length.data(), c.activation = activation.data();
+    c.x = s.input == SYMBOLS_8 ? static_cast<const void*>(symbols.data()) : static_cast<float*>(x);
+    c.W = W, c.W_next = s.H * G, c.W_in = W_in, c.W_in_next = I * G, c.b = b, c.b_next = G;
+    std::vector<Floats> out;
+    const auto result = [&](Index n) -> float* {
+        out.emplace_back(n);
+        return out.back();
+    };
+    c.dW = result(s.R * s.H * G), c.dW_next = s.H * G;
+    if (s.input != DENSE) {
+        c.dW_in = result(s.R * I * G), c.dW_in_next = I * G;
+        c.db = result(s.R * G), c.db_next = G;
+    }
+    c.alpha = alpha, c.omega = result(s.R);
+
+    Call step = c;  // forward and backward, every output asked for
+    Floats h(s.R * (s.T + 1) * s.B * P), cell(s.R * (s.T + 1) * s.B * P), kept(rows * 4 * P);
+    step.pad = 1, step.h0 = h0, step.h = h, step.h_last = result(states);
+    if (s.lstm) step.c0 = c0, step.c = cell, step.gates = kept, step.c_last = result(states);
+    int unknown = forward(&step);
+    step.dh = dh, step.dh_last = dh_last, step.dh0 = result(states);
+    if (s.lstm) step.dc_last = dc_last, step.dc0 = result(states);
+    Floats delta(rows * gates * P), d(rows * P), v(rows * P);
+    step.delta = delta, step.d = d, step.v = v, step.d2 = result(rows), step.v2 = result(rows);
+    if (s.input == DENSE) step.dz = result(rows * G);
+    unknown += backward(&step);
+    for (Floats* each : {&delta, &d, &v}) {  // their last lanes hold nothing of use
+        out.emplace_back(each->size / P * s.H);
+        for (Index i = 0; i < static_cast<Index>(each->size / P); i++)
+            std::memcpy(out.back() + i * s.H, *each + i * P, s.H * sizeof(float));
+    }
+
+    if (s.input != DENSE) {  // the whole update
+        Call update = c;
+        update.O = O, update.loss = CROSS_ENTROPY, update.target = classes.data(), update.losses = result(s.R);
+        update.W_out = W_out, update.W_out_next = s.H * O, update.b_out = b_out, update.b_out_next = O;
+        update.dW = result(s.R * s.H * G), update.dW_in = result(s.R * I * G), update.db = result(s.R * G);
+        update.dW_out = result(s.R * s.H * O), update.dW_out_next = s.H * O;
+        update.db_out = result(s.R * O), update.db_out_next = O;
+        unknown += backward(&update);
+    }
+    Call look = c;  // forward alone, nothing kept
+    look.h_last = result(states);
+    if (s.lstm) look.c_last = result(states);
+    unknown += forward(&look);
+    if (unknown) std::printf("a known symbol or class was refused\n"), std::exit(1);
+    return out;
+}
+
+}  // namespace
+
+int main() {
+    int count = 0;
+    for (Index H : {1, 16, 17, 50})
+        for (Index B : {1, 4, 7, 20})
+            for (Index T : {1, 2, 9})
+                for (int kind = 0; kind < 6; kind++)
+                    for (Input input : {DENSE, SYMBOLS_8, VECTORS}) {
+                        const Size size{1 + count % 4, T, B, H, kind == 5, input, kind % 5};
+                        const std::vector<Floats> one = results(size, 1), four = results(size, 4);
+                        for (size_t i = 0; i < one.size(); i++)
+                            if (!(one[i] == four[i])) {
+                                std::printf("array %zu differs: R %ld T %ld B %ld H %ld kind %d input %d\n", i,
+                                            long(size.R), long(T), long(B), long(H), kind, int(input));
+                                return 1;
+                            }
+                        count++;
+                    }
+    std::printf("%d sizes, 1 thread and 4: no fault, no difference\n", count);
+    return 0;
+}

@@ -1,0 +1,411 @@
+"""The fused recurrence against the reference: every output and gradient, bits, faults, and how it is built."""
+
+import gc
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from src import recurrence
+from src.cells import LSTM, Vanilla
+from src.directions import Direction, Omega
+from src.network import Network
+from src.recurrence import OmegaTerm, Tape, Weights, build, cpu, memory, recur
+from tasks.datamodule import TrainingData, collate
+from tests import numpy_reference as ref
+from tests.conftest import ROOT, compose, make_cell, make_task
+
+pytestmark = pytest.mark.skipif(not cpu.available(), reason="no C++ compiler")
+KINDS = ["tanh", "sigmoid", "relu", "elu", "identity", "lstm"]
+INPUTS = ["symbols", "vectors", "drive"]
+SYMBOLS = 4
+
+
+@pytest.fixture(autouse=True)
+def as_before():
+    threads = cpu.threads
+    yield
+    recurrence.use("auto", threads)
+
+
+def make(kind, H):
+    return LSTM("lstm", H) if kind == "lstm" else Vanilla("vanilla", H, activation=kind)
+
+
+def problem(kind, H, B, T, R, inputs, seed=0):
+    """A cell, weights, inputs, states and derivatives that flow back, drawn in float64; lengths differ."""
+    cell, generator = make(kind, H), torch.Generator().manual_seed(seed)
+    G = cell.gates * H
+
+    def normal(*shape, scale=1.0):
+        return scale * torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    x = {
+        "symbols": torch.randint(0, SYMBOLS, (R, T, B), generator=generator, dtype=torch.int8),
+        "vectors": normal(R, T, B, SYMBOLS),
+        "drive": normal(R, T, B, G),
+    }[inputs]
+    weights = [normal(R, H, G, scale=0.7 * H**-0.5)]
+    weights += [None, None] if inputs == "drive" else [normal(R, SYMBOLS, G, scale=0.5), normal(R, G, scale=0.3)]
+    state = [normal(R, B, H, scale=0.5) for _ in range(cell.parts)]
+    back = normal(R, T, B, H, scale=0.3), [normal(R, B, H) for _ in range(cell.parts)]
+    length = torch.tensor([T, max(T - 5, 0), T // 2][:R])
+    return cell, x, weights, state, length, back
+
+
+def everything(name, dtype, cell, x, weights, state, length, back, threads=1, form="squared", alpha=0.3):
+    """All that comes out of one pass there and back, by name; α is 0 for the second replica."""
+    recurrence.use(name, threads)
+
+    def own(tensor):
+        floating = tensor is not None and tensor.is_floating_point()
+        return tensor.to(dtype, copy=True).requires_grad_() if floating else tensor
+
+    x, state, weights = own(x), [own(part) for part in state], [own(w) for w in weights]
+    alpha_R = torch.tensor([alpha, 0.0, 3 * alpha][: len(length)], dtype=dtype)
+    tape = Tape(OmegaTerm(form, alpha_R), keep=True)
+    h, last = recur(cell, x, Weights(*weights), tuple(state), length, tape)
+    direct, at_end = back
+    total = (h * direct.to(dtype)).sum()
+    for part, derivative in zip(last, at_end, strict=True):
+        total = total + (part * derivative.to(dtype)).sum()
+    total.backward()
+    factors, out = tape.factors, {"h": h, "omega": tape.reweight.value_R.nan_to_num(nan=-1.0)}
+    out |= {f"last{i}": part for i, part in enumerate(last)} | {f"dstate{i}": part.grad for i, part in enumerate(state)}
+    out |= {name: w.grad for name, w in zip(("dW", "dW_in", "db"), weights, strict=True) if w is not None}
+    out |= {name: getattr(factors, name) for name in ("delta_RTBG", "v_RTBH", "d_RTBH", "d2_RTB", "v2_RTB")}
+    if x.is_floating_point() and weights[1] is None:
+        out["dz"] = x.grad
+    return {name: value.detach().double() for name, value in out.items()}
+
+
+def assert_as_exact(fused, single, exact, context):
+    """As near to float64 as the reference is in float32, within a factor for another order of summation and another
+    tanh (6 units in the last place), and some roundings of the largest number where the reference is exact by chance.
+    """
+    eps = torch.finfo(torch.float32).eps
+    for name in exact:
+        scale = float(exact[name].abs().max())
+        allowed = 8 * float((single[name] - exact[name]).abs().max()) + 64 * eps * scale
+        assert float((fused[name] - exact[name]).abs().max()) <= allowed, (name, *context)
+
+
+@pytest.mark.parametrize("inputs", INPUTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_output_and_gradient(kind, inputs):
+    """Odd and even sizes, small and larger than any block or register; with Ω in both forms; 1, 2 and 5 threads."""
+    sizes = [(1, 1), (7, 3), (37, 20), (50, 20), (64, 4), (130, 27)]
+    for number, (H, B) in enumerate(sizes):
+        for T, R in ((1, 1), (13, 3)):
+            args, form = problem(kind, H, B, T, R, inputs), ["squared", "plain"][number % 2]
+            exact = everything("reference", torch.float64, *args, form=form)
+            single = everything("reference", torch.float32, *args, form=form)
+            fused = everything("fused", torch.float32, *args, form=form)
+            assert_as_exact(fused, single, exact, (H, B, T, R))
+            for threads in (2, 5):
+                again = everything("fused", torch.float32, *args, threads, form=form)
+                assert [name for name in fused if not torch.equal(fused[name], again[name])] == []
+
+
+@pytest.mark.parametrize("kind", ["tanh", "lstm"])
+def test_a_thousand_steps(kind):
+    args = problem(kind, 20, 5, 1000, 2, "vectors")
+    exact, single = (everything("reference", dtype, *args) for dtype in (torch.float64, torch.float32))
+    fused = everything("fused", torch.float32, *args, threads=2)
+    assert_as_exact(fused, single, exact, ())
+
+
+@pytest.mark.parametrize("H", [256, 1000])
+def test_wide_layers(H):
+    for kind in ("tanh", "lstm"):
+        args = problem(kind, H, 3, 4, 2, "symbols")
+        exact, single = (everything("reference", dtype, *args) for dtype in (torch.float64, torch.float32))
+        assert_as_exact(everything("fused", torch.float32, *args, threads=2), single, exact, (kind,))
+
+
+def test_tanh_is_right_to_six_units_in_the_last_place():
+    """Over the whole range, by an identity step: h = σ(z)."""
+    x = np.concatenate([np.logspace(-28, 2, 200_000), np.linspace(1e-6, 10, 200_000)]).astype(np.float32)
+    x = torch.from_numpy(np.concatenate([x, -x])).view(1, 1, -1, 1)
+    h, _ = recur(make("tanh", 1), x, Weights(torch.zeros(1, 1, 1)))
+    exact = np.tanh(x.double().numpy())
+    units = np.abs(h.double().numpy() - exact) / np.spacing(np.abs(exact).astype(np.float32))
+    assert units.max() <= 6 and h.abs().max() <= 1
+    assert torch.equal(h[0, 0, : x.shape[2] // 2], -h[0, 0, x.shape[2] // 2 :])
+
+
+def learned(network, batch, task, direction, recurrence_name, threads=1):
+    """Loss, Ω and every gradient by Network.learn."""
+    recurrence.use(recurrence_name, threads)
+    for p in network.parameters():
+        p.grad = torch.full_like(p, float("nan"))  # to be overwritten
+    network.bound = None
+    loss_R = network.learn(batch, task, direction)
+    out = {"loss": loss_R} | {name: p.grad.clone() for name, p in network.named_parameters()}
+    return out if direction.value() is None else out | {"omega": direction.value()}
+
+
+@pytest.mark.parametrize("form", [None, "squared", "plain"])
+@pytest.mark.parametrize("task_name", ["temporal_order", "addition"])
+@pytest.mark.parametrize("cell_name", ["sigmoid", "basic_tanh", "lstm"])
+def test_a_whole_update_equals_numpy(cell_name, task_name, form):
+    """Readout, loss and Ω included, against the float64 formulas; ragged, each replica with its own α."""
+    kind = {"sigmoid": "sigmoid", "basic_tanh": "tanh", "lstm": "lstm"}[cell_name]
+    cell, task = make_cell(cell_name, 37), make_task(task_name, length=11, max_length=17, batch_size=13)
+    network = Network.start(cell, task, range(3))
+    generator = torch.Generator().manual_seed(1)
+    for p in network.parameters():
+        p.data = 0.3 * torch.randn(p.shape, generator=generator)
+    data = TrainingData(task)
+    batch = collate([data(seed, 3) for seed in range(3)])
+    alpha_R = torch.tensor([0.5, 2.0, 4.0])
+    direction = Omega(form).begin({"alpha": alpha_R}) if form else Direction()
+    mine = learned(network, batch, task, direction, "fused", threads=2)
+    for r in range(3):
+        p = {name: value[r].detach().double().numpy() for name, value in network.named_parameters()}
+        x = batch.inputs[r, : batch.length[r]].numpy()
+        x = np.eye(task.inputs)[x] if task_name == "temporal_order" else x.astype(float)
+        loss = ref.cross_entropy if task_name == "temporal_order" else ref.squared_error
+        expected = ref.run(kind, p, x, batch.target[r].numpy(), loss)
+        wanted = expected["grads"] | {"loss": expected["loss"]}
+        if form:
+            factors = expected["d"], expected["delta"], expected["v"], form
+            wanted["omega"] = ref.omega_value(expected["d"], expected["v"], form)
+            wanted["W"] = wanted["W"] + float(alpha_R[r]) * ref.omega_gradient(p["W"], *factors)
+        for name, value in wanted.items():
+            scale = np.abs(value).max()
+            np.testing.assert_allclose(mine[name][r], value, rtol=2e-4, atol=2e-5 * scale, err_msg=name)
+
+
+def test_learn_and_autograd_agree_and_others_fall_back():
+    """The same through recur() and torch's loss; a task with a loss of its own takes that way by itself."""
+
+    class Own(type(make_task())):
+        def loss(self, output_RBO, target_RB):
+            return 2 * super().loss(output_RBO, target_RB)
+
+    task = make_task(length=12)
+    own = Own(name="own", length=12)
+    network, data = Network.start(make_cell("smart_tanh"), task, range(2)), TrainingData(task)
+    batch = collate([data(seed, 0) for seed in range(2)])
+    assert task.loss_form == "cross_entropy" and own.loss_form is None
+    one, two = (learned(network, batch, each, Direction(), "fused") for each in (task, own))
+    plain = learned(network, batch, task, Direction(), "reference")
+    for name in one:
+        scale = float(one[name].abs().max())
+        torch.testing.assert_close(two[name], 2 * one[name], rtol=1e-4, atol=2e-5 * scale)
+        torch.testing.assert_close(plain[name], one[name], rtol=1e-4, atol=2e-5 * scale)
+
+
+def test_any_reweighting_works():
+    """A direction of one's own, through the factors."""
+
+    def weight(factors):
+        return 0.1 / (1 + factors.d2_RTB)
+
+    args, results = problem("tanh", 20, 7, 9, 3, "symbols"), []
+    cell, x, weights, state, length, (direct, _) = args
+    for name in ("reference", "fused"):
+        recurrence.use(name)
+        own = [w.float().requires_grad_() for w in weights]
+        h, _ = recur(cell, x, Weights(*own), tuple(part.float() for part in state), length, Tape(weight))
+        (h * direct.float()).sum().backward()
+        results.append([w.grad for w in own])
+    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)
+
+
+def test_activations_of_replicas_may_differ():
+    """Mixed in one call, each is as it is alone; and the one that stays when others leave."""
+    task = make_task(length=12)
+    cell = Vanilla("mixed", 10, activation=KINDS[:5], std=0.3)
+    network, data = Network.start(cell, task, range(5)), TrainingData(task)
+    batch = collate([data(seed, 0) for seed in range(5)])
+    for name in ("fused", "reference"):
+        mixed = learned(network, batch, task, Direction(), name, threads=2)
+        for r, activation in enumerate(KINDS[:5]):
+            alone = network.select([r])
+            assert alone.cell.names(1) == [activation]
+            own = learned(alone, batch.select([r]), task, Direction(), name)
+            assert [key for key in own if not torch.equal(own[key][0], mixed[key][r])] == []
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("kind", KINDS)
+def test_numbers_that_are_not_finite_travel_as_in_the_reference(kind, bad):
+    """From an input, a weight, or what flows back: the same places are NaN, infinite or neither; neighbours stay."""
+    for where in ("drive", "W", "back"):
+        cell, x, weights, state, length, (direct, at_end) = problem(kind, 7, 3, 6, 2, "drive")
+        length = torch.tensor([6, 6])
+        clean = everything("fused", torch.float32, cell, x, weights, state, length, (direct, at_end), alpha=0.0)
+        spoiled = {"drive": x, "W": weights[0], "back": direct}[where]
+        spoiled[(0,) * spoiled.ndim] = bad
+        args = cell, x, weights, state, length, (direct, at_end)
+        theirs, mine = (everything(name, torch.float32, *args, alpha=0.0) for name in ("reference", "fused"))
+        for name in ("h", "dW", "dz", "delta_RTBG", "v_RTBH", "d2_RTB", "v2_RTB", "dstate0", "last0"):
+            assert torch.equal(mine[name].isfinite(), theirs[name].isfinite()), (where, name)
+            assert torch.equal(mine[name][1], clean[name][1]), (where, name)
+        assert torch.equal(mine["h"].isnan(), theirs["h"].isnan()), where
+
+
+def test_denormals_are_flushed_in_every_thread():
+    """1e-38 times 1e-3 is a denormal number; in any of 8 replicas' threads it is 0."""
+    recurrence.use("fused", 4)
+    W = 1e-3 * torch.eye(3).expand(8, 3, 3)
+    h, _ = recur(make("identity", 3), torch.zeros(8, 2, 40, 3), Weights(W), (torch.full((8, 40, 3), 1.2e-38),))
+    assert not h.any()
+    assert torch.tensor(1.2e-38) * torch.tensor(1e-3) == 0  # and in the rest of the program
+
+
+def test_what_is_out_of_range_is_refused():
+    weights = Weights(torch.zeros(1, 3, 3), torch.zeros(1, 4, 3), torch.zeros(1, 3))
+    cell, symbols = make("tanh", 3), torch.zeros(1, 5, 2, dtype=torch.int8)
+    for wrong in (4, -1):
+        symbols[0, 3, 1] = wrong
+        with pytest.raises(IndexError, match="symbol"):
+            recur(cell, symbols, weights)
+        recur(cell, symbols, weights, length_R=torch.tensor([3]))  # in padding anything may stand
+    with pytest.raises(ValueError, match="lengths"):
+        recur(cell, symbols, weights, length_R=torch.tensor([6]))
+    with pytest.raises(ValueError, match="W has shape"):
+        recur(make("tanh", 4), symbols, weights)
+    with pytest.raises(ValueError, match="inputs"):
+        recur(cell, torch.zeros(1, 5, 2, 3), weights)
+    with pytest.raises(ValueError, match="state"):
+        recur(cell, symbols.abs(), weights, (torch.zeros(1, 2, 4),))
+    with pytest.raises(TypeError, match="W_in is torch.float64"):
+        recur(cell, symbols, Weights(weights.W, weights.W_in.double(), weights.b))
+    task = make_task(length=12)
+    network, data = Network.start(make_cell("smart_tanh"), task, [0]), TrainingData(task)
+    batch = collate([data(0, 0)])
+    batch.target[0, 0] = 4
+    with pytest.raises(IndexError, match="class"):
+        learned(network, batch, task, Direction(), "fused")
+
+
+@pytest.mark.parametrize("cell_name", ["smart_tanh", "lstm"])
+@pytest.mark.parametrize("task_name", ["temporal_order", "addition"])
+def test_padding_never_leaks(cell_name, task_name):
+    task = make_task(task_name, length=10, max_length=20)
+    network, data = Network.start(make_cell(cell_name, 19), task, range(3)), TrainingData(task)
+    batch = collate([data(seed, 0) for seed in range(3)])
+    before = learned(network, batch, task, Omega().begin({"alpha": torch.ones(3)}), "fused")
+    for r in range(3):
+        batch.inputs[r, batch.length[r] :] = 100
+    after = learned(network, batch, task, Omega().begin({"alpha": torch.ones(3)}), "fused")
+    assert [name for name in before if not torch.equal(before[name], after[name])] == []
+    for r in range(3):  # and alone, where there is none
+        alone = batch.select([r])._replace(inputs=batch.inputs[r : r + 1, : batch.length[r]])
+        own = learned(network.select([r]), alone, task, Omega().begin({"alpha": torch.ones(1)}), "fused")
+        assert [name for name in own if not torch.equal(own[name][0], before[name][r])] == []
+
+
+def test_blocks_of_memory_return():
+    """A block is free when the last view of it is gone, and no two tensors share one."""
+    gc.collect()
+    one, two = memory.empty(1000), memory.empty(1000)
+    assert one.data_ptr() != two.data_ptr()
+    address, view = two.data_ptr(), two[10:20]
+    del two
+    assert memory.empty(1000).data_ptr() != address
+    del view
+    assert address in [memory.empty(1000).data_ptr() for _ in range(3)]
+
+
+# -- how it is built ---------------------------------------------------------------------------------------------------
+
+BUILD = """
+import ctypes
+from src.recurrence import build
+build.OPTIONS = tuple(option.replace("-O3", "-O0") for option in build.OPTIONS)  # quick to compile
+path = build.build()
+ctypes.CDLL(str(path)).lanes()
+print(path)
+"""
+
+
+def start(cache, code=BUILD, **environment):
+    env = os.environ | {"XDG_CACHE_HOME": str(cache)} | environment
+    return subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process):
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out.strip(), err
+
+
+def test_two_processes_may_build_at_once_and_a_damaged_library_is_built_again(tmp_path):
+    both = [finish(process) for process in [start(tmp_path), start(tmp_path)]]
+    assert [code for code, _, _ in both] == [0, 0], both
+    folder = tmp_path / "rnn-long-memory"
+    assert {path.suffix for path in folder.iterdir()} == {".so"}  # nothing half-done is left
+    library = Path(both[0][1])
+    for other in folder.iterdir():  # two that began at once may differ
+        if other != library:
+            other.unlink()
+    intact, made = library.read_bytes(), library.stat().st_mtime_ns
+    assert finish(start(tmp_path))[1] == str(library) and library.stat().st_mtime_ns == made  # found again
+    for damage in (b"", intact[:5000] + b"x" + intact[5001:]):
+        library.write_bytes(damage)
+        code, path, err = finish(start(tmp_path))
+        assert code == 0 and path == str(library), err
+        assert len(library.read_bytes()) == len(intact) and library.read_bytes() != damage
+
+
+def test_another_source_compiler_or_processor_is_another_library(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(build, "_compile", lambda compiler, target: target.write_bytes(b"library") and target)
+    names = {build.build().name}
+    monkeypatch.setattr(build, "processor", lambda: "another")
+    names.add(build.build().name)
+    monkeypatch.setattr(build, "_version", lambda compiler: "another")
+    names.add(build.build().name)
+    other = tmp_path / "other.cpp"
+    other.write_text("// another")
+    monkeypatch.setattr(build, "SOURCE", other)
+    names.add(build.build().name)
+    assert len(names) == 4
+
+
+SMOKE = ["experiment=smoke", "replicas=2", "logger=none", "hydra.run.dir=out"]
+
+
+def test_without_a_compiler_the_reference_runs_and_says_what_to_install(tmp_path):
+    env = {name: value for name, value in os.environ.items() if name != "CXX"} | {"PATH": "", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "src.train", *SMOKE, f"hydra.run.dir={tmp_path / 'out'}"]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "recurrence" in line]
+    assert line.startswith("reference recurrence") and "no C++ compiler found; install" in line
+    assert "recurrence: reference" in (tmp_path / "out" / "config.yaml").read_text()
+    refused = subprocess.run([*command, "recurrence=fused"], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert refused.returncode == 2 and "recurrence=fused: no C++ compiler found" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_compiler_that_fails_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("CXX", "false")
+    with pytest.raises(build.Unavailable, match="false cannot compile"):
+        build.build()
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(build.Unavailable, match="no-such-compiler is not there"):
+        build.build()
+
+
+def test_both_recurrences_train(tmp_path, capsys):
+    """By the key; what ran is said and kept."""
+    from src.run import run
+
+    weights = []
+    for name in ("fused", "reference"):
+        population = run(compose("experiment=smoke", "replicas=2", f"recurrence={name}"), tmp_path / name)
+        assert f"{name} recurrence" in capsys.readouterr().err
+        assert f"recurrence: {name}" in (tmp_path / name / "config.yaml").read_text()
+        weights.append(population.parameters()["W"])
+    torch.testing.assert_close(*weights, rtol=1e-3, atol=1e-5)
