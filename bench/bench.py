@@ -169,7 +169,8 @@ def cases(args: argparse.Namespace, pool: Any) -> dict[tuple[str, str, int, int,
             guess = length * (45e-6 if not lstm else 60e-6) + 1e-3  # seconds an update of the plain baselines
             updates = max(12, int(args.seconds / guess))
             plain = task, lstm, 50, updates
-            found["a", cell, length, 1, "msgd_c"] = lambda p=plain: baselines.lightning(*p, threads=None, flush=False)
+            # in a process of its own, whose threads have not been told to flush denormals, nor how many to be
+            found["a", cell, length, 1, "msgd_c"] = lambda p=plain: pool.apply(baselines.lightning, (*p, None, False))
             for threads in range(1, CORES + 1):
                 key = f"b, {threads} thread{'s' * (threads > 1)}", cell, length, 1, "msgd_c"
                 found[key] = lambda p=plain, t=threads: baselines.lightning(*p, threads=t, flush=True)

@@ -201,9 +201,9 @@ def _resume(cfg: DictConfig) -> list[str]:
         return [f"resume={cfg.resume}: every replica there solved the task or diverged; nothing is left to train"]
     if (done := max(int(row["updates"]) for row in rows)) >= cfg.trainer.max_steps:
         return [f"trainer.max_steps={cfg.trainer.max_steps}: {cfg.resume} has made {done} updates already"]
-    before, now = dict(leaves(OmegaConf.load(saved))), dict(leaves(cfg))
+    before, now = {"recurrence": "reference", **dict(leaves(OmegaConf.load(saved)))}, dict(leaves(cfg))
     if now["recurrence"] == "auto":
-        now["recurrence"] = before["recurrence"]  # looked at again when it is known what auto means here
+        now["recurrence"] = before["recurrence"]  # auto goes on with what ran
     return [
         f"resume={cfg.resume}: was run with {key}={before.get(key)}, not {now.get(key)}"
         for key in sorted(before.keys() | now.keys())

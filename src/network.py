@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from src.cells import Cell, Parameters
 from src.directions import Direction
 from src.linalg import matmul
-from src.recurrence import Weights, learn, recur
+from src.recurrence import Tape, Weights, learn, recur
 from tasks.datamodule import Batch
 from tasks.draws import Stream, generator
 from tasks.task import Task
@@ -38,7 +38,6 @@ class Network(nn.Module):
     def __init__(self, cell: Cell, stacks: dict[str, Tensor]) -> None:
         super().__init__()
         self.cell = cell
-        self.bound: tuple[Weights, Weights] | None = None
         for name in Parameters._fields:
             self.register_parameter(name, nn.Parameter(stacks[name]))
 
@@ -54,18 +53,17 @@ class Network(nn.Module):
         """A copy of some replicas, without gradients."""
         return Network(self.cell.select(rows), {name: p.detach()[list(rows)] for name, p in self.named_parameters()})
 
-    def forward(self, inputs: Tensor, length_R: Tensor, direction: Direction | None = None) -> Tensor:
+    def forward(self, inputs: Tensor, length_R: Tensor, tape: Tape | None = None) -> Tensor:
         """Output at each replica's last step.
 
         Args:
             inputs: symbols RTB, integers in [0, I), or vectors RTBI; padding may hold any of these.
             length_R: steps of each replica.
-            direction: whose gradient the backward pass shall make; the plain one if not given.
+            tape: what the backward pass shall make besides the plain gradient, see src/directions.
 
         Returns:
             output_RBO, before softmax.
         """
-        tape = None if direction is None else direction.tape()
         _, state = recur(self.cell, inputs, self.weights, length_R=length_R, tape=tape, every_step=False)
         return self.readout(state[0])
 
@@ -86,23 +84,23 @@ class Network(nn.Module):
         Raises:
             ValueError: a parameter without ``grad``.
         """
-        loss_R, loss = None, task.loss_form
-        if loss is not None:
-            batch_and_weights = (batch.inputs, batch.target, *(self.bound or self.bind()))
-            loss_R = learn(self.cell, *batch_and_weights, loss, batch.length, direction.tape())
+        tape, loss_R = direction.tape(), None
+        if task.loss_form is not None and type(self) is Network:
+            bound = self._bound()
+            loss_R = learn(self.cell, batch.inputs, batch.target, *bound, task.loss_form, batch.length, tape)
         if loss_R is None:
             self.zero_grad(set_to_none=False)
-            loss_R = task.loss(self(batch.inputs, batch.length, direction), batch.target)
+            loss_R = task.loss(self(batch.inputs, batch.length, tape), batch.target)
             loss_R.sum().backward()
         return loss_R.detach()
 
-    def bind(self) -> tuple[Weights, Weights]:
-        """Parameters and gradients as they lie now; to be called again when they are moved elsewhere."""
-        parameters = [getattr(self, name) for name in WEIGHTS]
-        if any(p.grad is None for p in parameters):
+    def _bound(self) -> tuple[Weights, Weights]:
+        """Parameters and gradients as they lie now."""
+        own = [self._parameters[name] for name in WEIGHTS]
+        gradients = [p.grad for p in own if p is not None]
+        if any(grad is None for grad in gradients):
             raise ValueError("every parameter needs a grad, which learn() overwrites")
-        self.bound = Weights(*(p.detach() for p in parameters)), Weights(*(p.grad for p in parameters))
-        return self.bound
+        return Weights(*own), Weights(*gradients)  # type: ignore[arg-type]
 
     @property
     def weights(self) -> Weights:

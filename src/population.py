@@ -22,6 +22,10 @@ METRICS = ("loss", "omega", "grad_norm", "clipped")
 RUNNING, SOLVED, BUDGET, DIVERGED, INTERRUPTED = "running", "solved", "budget", "diverged", "interrupted"
 
 
+WAITING = 256
+"""Most updates whose metrics wait to be summed."""
+
+
 class Window:
     """Means of the metrics over the updates since it was last cleared.
 
@@ -37,6 +41,8 @@ class Window:
         """One tensor a metric, A each."""
         self._waiting.append(values)
         self.updates += 1
+        if len(self._waiting) == WAITING:
+            self.sum()
 
     def sum(self) -> Tensor:
         """Of all updates, MA; added one after the other, so that when one asks changes no bit."""
@@ -107,7 +113,6 @@ class Population:
             self._parameters(), *map(self._split, (self.theta_AP.data, self.grad_AP)), strict=True
         ):
             p.data, p.grad = view, grad
-        self.network.bind()
 
     def _parameters(self) -> list[nn.Parameter]:
         return list(self.network.parameters())

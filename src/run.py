@@ -113,14 +113,18 @@ def run(cfg: DictConfig, directory: Path) -> Population:
 
 def settle_recurrence(cfg: DictConfig) -> str:
     """Chooses the recurrence and the threads, says so, and returns what ``auto`` means here."""
+    wanted = cfg.recurrence
+    if wanted == "auto" and cfg.resume is not None:  # on with what ran
+        before = OmegaConf.load(Path(cfg.resume) / "config.yaml")
+        wanted = OmegaConf.select(before, "recurrence", default=recurrence.REFERENCE)
     on_cpu = cfg.trainer.accelerator == "cpu" or not torch.cuda.is_available()
     cell, threads = hydra.utils.instantiate(cfg.cell), cfg.threads or THREADS
-    recurrence.use(cfg.recurrence if on_cpu else recurrence.REFERENCE, threads)
+    recurrence.use(wanted if on_cpu else recurrence.REFERENCE, threads)
     chosen = recurrence.which(cell, torch.empty(0))
     # torch's own threads would wait busily for work on the cores that the fused recurrence wants
     torch.set_num_threads(1 if chosen == recurrence.FUSED else threads)
     line = f"{chosen} recurrence, {threads} thread{'s' * (threads > 1)}"
-    if cfg.recurrence == "auto" and on_cpu and not cpu.available():
+    if wanted == "auto" and on_cpu and not cpu.available():
         line += f" (much slower): {cpu.reason()}"
     Console(stderr=True).print(line, highlight=False, soft_wrap=True)
     return chosen

@@ -4,6 +4,7 @@ import gc
 import os
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -143,7 +144,6 @@ def learned(network, batch, task, direction, recurrence_name, threads=1):
     recurrence.use(recurrence_name, threads)
     for p in network.parameters():
         p.grad = torch.full_like(p, float("nan"))  # to be overwritten
-    network.bound = None
     loss_R = network.learn(batch, task, direction)
     out = {"loss": loss_R} | {name: p.grad.clone() for name, p in network.named_parameters()}
     return out if direction.value() is None else out | {"omega": direction.value()}
@@ -207,15 +207,66 @@ def test_any_reweighting_works():
     def weight(factors):
         return 0.1 / (1 + factors.d2_RTB)
 
-    args, results = problem("tanh", 20, 7, 9, 3, "symbols"), []
-    cell, x, weights, state, length, (direct, _) = args
-    for name in ("reference", "fused"):
-        recurrence.use(name)
-        own = [w.float().requires_grad_() for w in weights]
-        h, _ = recur(cell, x, Weights(*own), tuple(part.float() for part in state), length, Tape(weight))
-        (h * direct.float()).sum().backward()
-        results.append([w.grad for w in own])
-    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)
+    class Heavier(OmegaTerm):
+        def __call__(self, factors):
+            return 1000 * super().__call__(factors)
+
+    args = problem("tanh", 20, 7, 9, 3, "symbols")
+    cell, x, weights, state, length, (_, (at_end,)) = args
+    for reweight in (weight, Heavier("squared", torch.ones(3))):
+        results = []
+        for name in ("reference", "fused"):
+            spoiled = memory.empty(100_000).fill_(float("nan"))  # what padding would hold if nobody cleared it
+            del spoiled
+            recurrence.use(name)
+            own = [w.float().requires_grad_() for w in weights]
+            start = tuple(part.float() for part in state)
+            _, (last,) = recur(cell, x, Weights(*own), start, length, Tape(reweight), every_step=False)
+            (last * at_end.float()).sum().backward()
+            results.append([w.grad for w in own])
+        for mine, theirs in zip(*results, strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max()))
+
+
+def test_a_cell_or_network_with_equations_of_its_own_is_not_replaced():
+    """Whatever a subclass or a new activation says is what is computed."""
+
+    class Silent(Vanilla):
+        def _each(self, which, x_RBH):
+            return 0 * super()._each(which, x_RBH)
+
+    class Mute(Network):
+        def readout(self, h_RBH):
+            return 0 * super().readout(h_RBH)
+
+    recurrence.use("fused")
+    z, W = torch.ones(1, 2, 3, 5), Weights(torch.zeros(1, 5, 5))
+    assert not recur(Silent("silent", 5), z, W)[0].any() and recur(Vanilla("v", 5), z, W)[0].all()
+    task = make_task(length=12)
+    network, data = Network.start(make_cell("smart_tanh"), task, [0]), TrainingData(task)
+    mute = Mute(network.cell, {name: p.detach() for name, p in network.named_parameters()})
+    own = learned(mute, collate([data(0, 0)]), task, Direction(), "fused")
+    assert float(own["loss"]) == pytest.approx(np.log(4)) and not own["W"].any()
+
+
+def test_gradients_are_written_where_they_lie_now():
+    """After they were dropped, after parameters moved, in a deep copy; or it is said that they cannot be."""
+    task = make_task(length=12)
+    network, data = Network.start(make_cell("smart_tanh"), task, [0]), TrainingData(task)
+    batch = collate([data(0, 0)])
+    first = learned(network, batch, task, Direction(), "fused")
+    network.zero_grad()
+    with pytest.raises(ValueError, match="grad"):
+        network.learn(batch, task, Direction())
+    other = deepcopy(network)
+    for p in other.parameters():
+        p.data = p.data.clone()
+    again = learned(other, batch, task, Direction(), "fused")
+    assert [name for name in first if not torch.equal(first[name], again[name])] == []
+    assert all(p.grad is None for p in network.parameters())
+    other.W.grad = torch.zeros(1, 50, 50).transpose(1, 2)
+    with pytest.raises(ValueError, match="dW is not contiguous"):
+        other.learn(batch, task, Direction())
 
 
 def test_activations_of_replicas_may_differ():
@@ -263,11 +314,13 @@ def test_denormals_are_flushed_in_every_thread():
 def test_what_is_out_of_range_is_refused():
     weights = Weights(torch.zeros(1, 3, 3), torch.zeros(1, 4, 3), torch.zeros(1, 3))
     cell, symbols = make("tanh", 3), torch.zeros(1, 5, 2, dtype=torch.int8)
-    for wrong in (4, -1):
+    for wrong, name in ((4, "fused"), (-1, "fused"), (4, "reference"), (-1, "reference")):
+        recurrence.use(name)
         symbols[0, 3, 1] = wrong
         with pytest.raises(IndexError, match="symbol"):
             recur(cell, symbols, weights)
         recur(cell, symbols, weights, length_R=torch.tensor([3]))  # in padding anything may stand
+    recurrence.use("fused")
     with pytest.raises(ValueError, match="lengths"):
         recur(cell, symbols, weights, length_R=torch.tensor([6]))
     with pytest.raises(ValueError, match="W has shape"):
@@ -276,7 +329,16 @@ def test_what_is_out_of_range_is_refused():
         recur(cell, torch.zeros(1, 5, 2, 3), weights)
     with pytest.raises(ValueError, match="state"):
         recur(cell, symbols.abs(), weights, (torch.zeros(1, 2, 4),))
-    with pytest.raises(TypeError, match="W_in is torch.float64"):
+    with pytest.raises(ValueError, match="alpha has shape"):
+        args = problem("tanh", 4, 2, 3, 3, "symbols")
+        short = OmegaTerm("squared", torch.ones(1))
+        own = [w.float().requires_grad_() for w in args[2]]
+        recur(args[0], args[1], Weights(*own), tape=Tape(short))[0].sum().backward()
+    with pytest.raises(ValueError, match="1 activations for 3"):
+        recur(Vanilla("v", 3, activation=["tanh"]), torch.zeros(3, 5, 2, 3), Weights(torch.zeros(3, 3, 3)))
+    with pytest.raises(ValueError, match="no sequence"):
+        recur(cell, torch.zeros(1, 5, 0, dtype=torch.int8), weights)
+    with pytest.raises(TypeError, match="W_in is torch"):
         recur(cell, symbols, Weights(weights.W, weights.W_in.double(), weights.b))
     task = make_task(length=12)
     network, data = Network.start(make_cell("smart_tanh"), task, [0]), TrainingData(task)
@@ -286,20 +348,22 @@ def test_what_is_out_of_range_is_refused():
         learned(network, batch, task, Direction(), "fused")
 
 
+@pytest.mark.parametrize("name", ["fused", "reference"])
 @pytest.mark.parametrize("cell_name", ["smart_tanh", "lstm"])
 @pytest.mark.parametrize("task_name", ["temporal_order", "addition"])
-def test_padding_never_leaks(cell_name, task_name):
+def test_padding_never_leaks(cell_name, task_name, name):
+    """Whatever stands there: symbols that there are not, NaN."""
     task = make_task(task_name, length=10, max_length=20)
     network, data = Network.start(make_cell(cell_name, 19), task, range(3)), TrainingData(task)
     batch = collate([data(seed, 0) for seed in range(3)])
-    before = learned(network, batch, task, Omega().begin({"alpha": torch.ones(3)}), "fused")
+    before = learned(network, batch, task, Omega().begin({"alpha": torch.ones(3)}), name)
     for r in range(3):
-        batch.inputs[r, batch.length[r] :] = 100
-    after = learned(network, batch, task, Omega().begin({"alpha": torch.ones(3)}), "fused")
+        batch.inputs[r, batch.length[r] :] = 100 if task_name == "temporal_order" else float("nan")
+    after = learned(network, batch, task, Omega().begin({"alpha": torch.ones(3)}), name)
     assert [name for name in before if not torch.equal(before[name], after[name])] == []
     for r in range(3):  # and alone, where there is none
         alone = batch.select([r])._replace(inputs=batch.inputs[r : r + 1, : batch.length[r]])
-        own = learned(network.select([r]), alone, task, Omega().begin({"alpha": torch.ones(1)}), "fused")
+        own = learned(network.select([r]), alone, task, Omega().begin({"alpha": torch.ones(1)}), name)
         assert [name for name in own if not torch.equal(own[name][0], before[name][r])] == []
 
 

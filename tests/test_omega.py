@@ -18,7 +18,7 @@ FORMS = ["squared", "plain"]
 
 def gradient_of(network, task, inputs, target, length, direction):
     network.zero_grad()
-    task.loss(network(inputs, length, direction), target).sum().backward()
+    task.loss(network(inputs, length, direction.tape()), target).sum().backward()
     return {name: p.grad.clone() for name, p in network.named_parameters()}
 
 

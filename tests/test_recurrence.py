@@ -183,7 +183,7 @@ def test_memory_of_an_update_is_freed_at_once(monkeypatch):
     cell, task, network, inputs, target, length = setup("smart_tanh", "temporal_order")
     gc.disable()
     try:
-        task.loss(network(inputs, length, Omega().begin({"alpha": torch.ones(R)})), target).sum().backward()
+        task.loss(network(inputs, length, Omega().begin({"alpha": torch.ones(R)}).tape()), target).sum().backward()
         network(inputs, length)  # never differentiated
         assert [ref_() for ref_ in kept] == [None, None]
     finally:

@@ -111,8 +111,8 @@ def learn(
         ValueError, IndexError: as :func:`recur`; a class that there is not.
     """
     term = None if tape is None else tape.reweight
-    compiled = (term is None or isinstance(term, OmegaTerm)) and not (tape is not None and tape.keep)
-    if not (compiled and loss in cpu.LOSSES and _fused(cell, weights.W)):
+    plain = (term is None or cpu.compiled(term)) and not (tape is not None and tape.keep)
+    if not (plain and loss in cpu.LOSSES and _fused(cell, weights.W)):
         return None
     _check(length_R, inputs)
     return cpu.learn(cell, inputs, target_RB, weights, gradients, loss, length_R, term)  # type: ignore[arg-type]
@@ -146,7 +146,8 @@ class _Recurrence(torch.autograd.Function):
         run = implementation(cell, inputs, Weights(W, W_in, b), tuple(state), length_R, keep, every_step)
         ctx.run, ctx.tape = run if keep else None, tape
         # not what is kept itself: an output that is stored here would be a cycle, freed late
-        return run.h_RTBH if every_step else None, *(part.clone() for part in run.last)
+        h_RTBH, run.h_RTBH = run.h_RTBH, None
+        return h_RTBH if every_step else None, *(part.clone() for part in run.last)
 
     @staticmethod
     def backward(ctx: Any, dh_RTBH: Tensor | None, *dlast: Tensor | None) -> Any:

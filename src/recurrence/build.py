@@ -6,6 +6,7 @@ of another machine is never loaded. It is written elsewhere and moved there whol
 once.
 """
 
+import atexit
 import hashlib
 import os
 import platform
@@ -34,22 +35,30 @@ def build() -> Path:
     """
     compiler = _compiler()
     key = _digest("\0".join([SOURCE.read_text(), _version(compiler), *OPTIONS, processor()]).encode())[:32]
-    try:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnn-long-memory"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass  # it can be written to
-    except (OSError, RuntimeError):  # no home, or one that is read-only
-        folder = Path(tempfile.mkdtemp(prefix="rnn-long-memory-"))
+    folder = _folder()
     for found in folder.glob(f"{key}-*.so"):
         if found.stem == f"{key}-{_digest(found.read_bytes())}":
-            return found
-        found.unlink(missing_ok=True)  # damaged
+            return found  # a damaged one is left to whoever writes a whole one over it
     with tempfile.TemporaryDirectory(dir=folder) as workshop:
         made = _compile(compiler, Path(workshop) / "cpu.so")
         library = folder / f"{key}-{_digest(made.read_bytes())}.so"
         os.replace(made, library)
     return library
+
+
+def _folder() -> Path:
+    """The cache; where it is not ours alone to write, one that is gone with the process."""
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnn-long-memory"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state = folder.stat()
+        if state.st_uid == os.getuid() and not state.st_mode & 0o022 and os.access(folder, os.W_OK):
+            return folder
+    except (OSError, RuntimeError):  # no home, or one that is read-only
+        pass
+    folder = Path(tempfile.mkdtemp(prefix="rnn-long-memory-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _compile(compiler: list[str], target: Path) -> Path:

@@ -196,7 +196,7 @@ class Pool {
         helpers_.store(helpers, std::memory_order_relaxed);
         {
             std::lock_guard<std::mutex> lock(mutex_);
-            round_++;
+            round_ = (round_ + 1) & UINT32_MAX;
             state_.store(round_ << 32 | static_cast<uint64_t>(jobs), std::memory_order_release);
         }
         wake_.notify_all();
@@ -761,7 +761,7 @@ void Tile::backward(const History& past, float* d, float* part, Sums* sums, Scra
                 const float kappa = add_pair(static_cast<Form>(c.form), c.B, d2[row], v2[row], sums[row]);
                 const float* v = d + row * z.P;
                 float* to = weighted + (held * rows + row) * z.P;
-                for (Index j = 0; j < z.P; j += LANES) store(to + j, kappa * load(v + j));
+                for (Index j = 0; j < z.P; j += LANES) store(to + j, kappa == 0.f ? Vector{} : kappa * load(v + j));
             }
         if (c.delta) std::memcpy(kept(c.delta, c.T, z.width).at(t), delta_now, rows * z.width * sizeof(float));
         if (c.v) std::memcpy(kept(c.v, c.T, z.P).at(t), d, state_size * sizeof(float));

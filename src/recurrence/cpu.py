@@ -11,7 +11,7 @@ from src.cells import LSTM, Cell, Vanilla
 from src.cells.cell import State
 from src.linalg import product
 from src.recurrence.build import Unavailable, build
-from src.recurrence.interface import Factors, Gradients, Tape, Weights
+from src.recurrence.interface import Factors, Gradients, Reweight, Tape, Weights
 from src.recurrence.memory import empty
 from src.recurrence.omega import OmegaTerm
 from src.recurrence.reference import weighted_left
@@ -21,6 +21,7 @@ GRADIENTS = tuple(f"d{name}" for name in WEIGHTS)
 LOSSES = {"cross_entropy": 1, "squared_error": 2}
 DENSE, SYMBOLS_8, SYMBOLS_64, VECTORS = range(4)
 FORMS = {"squared": 0, "plain": 1}
+EQUATIONS = ("advance", "pull_back", "_each", "names")
 ACTIVATIONS = {name: code for code, name in enumerate(("tanh", "sigmoid", "relu", "elu", "identity"))}
 
 threads = torch.get_num_threads()
@@ -48,6 +49,8 @@ def _attempt() -> ctypes.CDLL | Unavailable:
         library = ctypes.CDLL(str(build()))
     except Unavailable as problem:
         return problem
+    except OSError as problem:  # a folder from which nothing may be run, a system library that is missing
+        return Unavailable(f"the library cannot be loaded ({problem}); set XDG_CACHE_HOME to another folder")
     for function in (library.forward, library.backward):
         function.argtypes = [ctypes.POINTER(_Call)]
     return library
@@ -76,10 +79,17 @@ def reason() -> str:
 
 
 def runs(cell: Cell, W: Tensor) -> bool:
-    """Whether this cell, on this device and in this precision, is one of those compiled in."""
+    """Whether this cell, on this device and in this precision, is one of those compiled in; a subclass is not if it
+    changes any of the equations."""
     ours = LSTM if isinstance(cell, LSTM) else Vanilla
-    same = (type(cell).advance, type(cell).pull_back) == (ours.advance, ours.pull_back)
-    return same and W.device.type == "cpu" and W.dtype == torch.float32
+    same = all(getattr(type(cell), name, None) is getattr(ours, name, None) for name in EQUATIONS)
+    known = not isinstance(cell, Vanilla) or set(cell.names(1)) <= ACTIVATIONS.keys()
+    return same and known and W.device.type == "cpu" and W.dtype == torch.float32
+
+
+def compiled(term: Reweight | None) -> bool:
+    """Whether a reweighting is Ω as it is compiled in."""
+    return isinstance(term, OmegaTerm) and type(term).__call__ is OmegaTerm.__call__
 
 
 @cache
@@ -92,6 +102,8 @@ class _Prepared:
 
     def __init__(self, cell: Cell, inputs: Tensor, weights: Weights, length_R: Tensor | None) -> None:
         R, T, B = self.shape = inputs.shape[:3]
+        if not R * B:
+            raise ValueError(f"inputs {tuple(inputs.shape)}: no replica, or no sequence")
         self.H = H = cell.hidden_size
         self.gates = cell.gates
         self.library = library()
@@ -111,15 +123,16 @@ class _Prepared:
             raise ValueError(f"inputs {tuple(inputs.shape)}: not (R, T, B, *{wanted}), or not {R} lengths")
         self.point(x=inputs, length=torch.full((R,), T) if length_R is None else length_R.to(torch.int64))
         if isinstance(cell, Vanilla):
-            self.point(activation=_codes(tuple(cell.names(R))))
-        self.weights: list[Weights] = []
+            names = cell.names(R)
+            if len(names) != R:
+                raise ValueError(f"{len(names)} activations for {R} replicas")
+            self.point(activation=_codes(tuple(names)))
         self.rows(weights)
 
     def point(self, **tensors: Tensor) -> None:
         """Sets pointers to contiguous tensors."""
         for name, tensor in tensors.items():
-            if tensor.is_floating_point():
-                tensor = tensor.to(torch.float32)
+            tensor = tensor.to("cpu", torch.float32 if tensor.is_floating_point() else tensor.dtype)
             self.memory[name] = tensor = tensor.contiguous()
             setattr(self.call, name, tensor.data_ptr())
 
@@ -128,17 +141,28 @@ class _Prepared:
 
         Raises:
             ValueError: weights of other shapes than the cell and the inputs have.
+            TypeError: of another type than float32.
         """
         R, H, G, call = self.shape[0], self.H, self.gates * self.H, self.call
         shapes = {"W": (R, H, G), "W_in": (R, call.I, G), "b": (R, G), "W_out": (R, H, call.O), "b_out": (R, call.O)}
-        self.weights.append(weights)
-        for name, address, next_replica, shape in weights.addresses:
-            if shape != shapes[name]:
-                raise ValueError(f"{prefix}{name} has shape {shape}, not {shapes[name]}")
-            setattr(self.call, f"{prefix}{name}", address)
-            setattr(self.call, f"{prefix}{name}_next", next_replica)
+        for name, tensor in weights.named():
+            if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
+                raise TypeError(f"{prefix}{name} is {tensor.dtype} on {tensor.device}: float32 on the CPU is wanted")
+            if tensor.shape != shapes[name]:
+                raise ValueError(f"{prefix}{name} has shape {tuple(tensor.shape)}, not {shapes[name]}")
+            next_replica, *inner = tensor.stride()
+            if inner not in ([tensor.shape[-1], 1], [1]):
+                if prefix:
+                    raise ValueError(f"{prefix}{name} is not contiguous, so that it cannot be written to")
+                tensor = tensor.contiguous()
+                next_replica = tensor.stride(0)
+            self.memory[f"{prefix}{name}"] = tensor
+            setattr(call, f"{prefix}{name}", tensor.data_ptr())
+            setattr(call, f"{prefix}{name}_next", next_replica)
 
     def add_omega(self, term: OmegaTerm) -> None:
+        if term.alpha_R.shape != (self.shape[0],):
+            raise ValueError(f"alpha has shape {tuple(term.alpha_R.shape)}, not ({self.shape[0]},)")
         self.call.form = FORMS[term.form]
         self.point(alpha=term.alpha_R.float(), omega=torch.empty(self.shape[0]))
         term.value_R = self.memory["omega"]
@@ -162,6 +186,8 @@ def learn(
     update = _Prepared(cell, inputs, weights, length_R)
     if target_RB.shape != (update.shape[0], update.shape[2]):
         raise ValueError(f"target {tuple(target_RB.shape)} for inputs {tuple(inputs.shape)}")
+    if loss == "squared_error" and update.call.O != 1:
+        raise ValueError(f"squared_error is that of one output, not of {update.call.O}")
     update.call.loss = LOSSES[loss]
     loss_R = torch.empty(update.shape[0])
     update.point(target=target_RB.to(torch.int64 if loss == "cross_entropy" else torch.float32), losses=loss_R)
@@ -193,7 +219,7 @@ class Run(_Prepared):
     ) -> None:
         super().__init__(cell, inputs, weights, length_R)
         (R, T, B), H, P, lstm = self.shape, self.H, self.padded, len(state) > 1
-        self.call.pad = every_step
+        self.call.pad = every_step or keep  # what is kept may be handed out later
         if any(part.shape != (R, B, H) for part in state):
             raise ValueError(f"the parts of the state must be {(R, B, H)}")
         self.point(**dict(zip(("h0", "c0"), state, strict=False)))
@@ -211,7 +237,7 @@ class Run(_Prepared):
     def backward(self, dh_RTBH: Tensor | None, dlast: tuple[Tensor | None, ...], tape: Tape) -> Gradients:  # type: ignore[override]
         (R, T, B), H, G, memory = self.shape, self.H, self.gates * self.H, self.memory
         dense, term = self.call.input == DENSE, tape.reweight
-        every_factor = tape.keep or not (term is None or isinstance(term, OmegaTerm))
+        every_factor = tape.keep or not (term is None or compiled(term))
         self.call.pad = every_factor or dense
         direct = {"dh": dh_RTBH, **dict(zip(("dh_last", "dc_last"), dlast, strict=False))}
         self.point(**{name: tensor for name, tensor in direct.items() if tensor is not None})
@@ -227,13 +253,13 @@ class Run(_Prepared):
             self.point(delta=empty(R, T, B, self.gates * self.padded))
             self.point(**{name: empty(R, T, B, self.padded) for name in ("d", "v")})
             self.point(d2=torch.empty(R, T, B), v2=torch.empty(R, T, B))
-        if isinstance(term, OmegaTerm):
-            self.add_omega(term)
+        if compiled(term):
+            self.add_omega(term)  # type: ignore[arg-type]
         super().backward()
         if every_factor:
             factors = self.factors()
             tape.factors = factors if tape.keep else None
-            if not (term is None or isinstance(term, OmegaTerm)):
+            if not (term is None or compiled(term)):
                 gradients.W = product(weighted_left(factors, tape), factors.delta_RTBG)
         return Gradients(gradients, memory.get("dz"), tuple(memory[name] for name in back))
 

@@ -4,11 +4,9 @@ Shapes: R replicas, T steps, B sequences, I inputs, H units, G = gates * H colum
 t - 1 here. With d_t = dL/d(state_t), total, and row vectors: δ_t = dL/da_t, v_t = δ_t Wᵀ.
 """
 
-from dataclasses import dataclass, field, fields
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from src.cells.cell import State
@@ -24,25 +22,9 @@ class Weights:
     W_out: Tensor | None = None  # RHO; the readout is :func:`~src.recurrence.learn`'s alone
     b_out: Tensor | None = None  # RO
 
-    @cached_property
-    def addresses(self) -> list[tuple[str, int, int, tuple[int, ...]]]:
-        """Name, address of the first replica, numbers from one to the next, and shape; each replica's are contiguous.
-
-        Raises:
-            TypeError: another type than float32.
-        """
-        found = []
-        for own in fields(self):
-            tensor = getattr(self, own.name)
-            if tensor is None:
-                continue
-            if tensor.dtype != torch.float32:
-                raise TypeError(f"{own.name} is {tensor.dtype}, and W float32")
-            if tensor.stride()[1:] not in ((tensor.shape[-1], 1), (1,)):
-                tensor = tensor.contiguous()  # never so where something is to be written
-                setattr(self, own.name, tensor)
-            found.append((own.name, tensor.data_ptr(), tensor.stride(0), tuple(tensor.shape)))
-        return found
+    def named(self) -> list[tuple[str, Tensor]]:
+        """Those that are there."""
+        return [(name, tensor) for name, tensor in vars(self).items() if tensor is not None]
 
 
 @dataclass

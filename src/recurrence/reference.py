@@ -39,7 +39,8 @@ class Run:
     ) -> None:
         if length_R is not None and bool((length_R == inputs.shape[1]).all()):
             length_R = None
-        self.cell, self.inputs, self.weights, self.length_R = cell, inputs, weights, length_R
+        self.cell, self.weights, self.length_R = cell, weights, length_R
+        self.inputs = inputs = inside(inputs, weights, length_R)
         z_RTBG = project(inputs, weights)
         R, T, B, _ = z_RTBG.shape
         h_TRBH = z_RTBG.new_empty(T, R, B, cell.hidden_size)
@@ -114,6 +115,22 @@ def sum_of_squares(parts: State) -> Tensor:
     for part in parts[1:]:
         total = total + part.square().sum(-1)
     return total
+
+
+def inside(inputs: Tensor, weights: Weights, length_R: Tensor | None) -> Tensor:
+    """The inputs, 0 in padding, where anything may stand.
+
+    Raises:
+        IndexError: a symbol outside [0, I).
+    """
+    if length_R is not None:
+        steps = torch.arange(inputs.shape[1], device=inputs.device) < length_R[:, None]
+        inputs = torch.where(steps.view(*steps.shape, *[1] * (inputs.ndim - 2)), inputs, 0)
+    if weights.W_in is not None and not inputs.is_floating_point():
+        symbols = weights.W_in.shape[1]
+        if bool(((inputs < 0) | (inputs >= symbols)).any()):
+            raise IndexError(f"a symbol is outside [0, {symbols})")
+    return inputs
 
 
 def project(inputs: Tensor, weights: Weights) -> Tensor:
