@@ -730,7 +730,7 @@ void Tile::backward(const History& past, float* d, float* part, Sums* sums, Scra
     float* packed = scratch.take(z.G * z.P);
     float* dc = scratch.take(state_size);
     float* delta = scratch.take(chunk * rows * z.width);    // of the steps of a chunk, latest first
-    float* weighted = scratch.take(chunk * state_size);     // κ v, likewise
+    float* weighted = scratch.take(chunk * state_size);     // κ δ, for LSTM κ v, likewise
     float* inputs = scratch.take(room.inputs);
     float* d2 = scratch.take(rows);
     float* v2 = scratch.take(rows);
@@ -759,9 +759,9 @@ void Tile::backward(const History& past, float* d, float* part, Sums* sums, Scra
         if (with_omega)
             for (Index row = 0; row < rows; row++) {
                 const float kappa = add_pair(static_cast<Form>(c.form), c.B, d2[row], v2[row], sums[row]);
-                const float* v = d + row * z.P;
+                const float* factor = (c.lstm ? d : delta_now) + row * z.P;  // see add_products
                 float* to = weighted + (held * rows + row) * z.P;
-                for (Index j = 0; j < z.P; j += LANES) store(to + j, kappa == 0.f ? Vector{} : kappa * load(v + j));
+                for (Index j = 0; j < z.P; j += LANES) store(to + j, kappa == 0.f ? Vector{} : kappa * load(factor + j));
             }
         if (c.delta) std::memcpy(kept(c.delta, c.T, z.width).at(t), delta_now, rows * z.width * sizeof(float));
         if (c.v) std::memcpy(kept(c.v, c.T, z.P).at(t), d, state_size * sizeof(float));
@@ -792,23 +792,26 @@ void Tile::backward(const History& past, float* d, float* part, Sums* sums, Scra
     }
 }
 
-// Steps t + steps - 1 down to t: dW += Σ h_{t-1}ᵀ δ_t and, by Ω, Σ κ_t v_tᵀ δ_t.
+// Steps t + steps - 1 down to t: dW += Σ h_{t-1}ᵀ δ_t and, by Ω, Σ κ_t v_tᵀ δ_t. Since v_t = δ_t Wᵀ, the latter is W S,
+// S = Σ κ_t δ_tᵀ δ_t; S is symmetric, and half of it cheaper than the whole product. LSTM has four times as many δ as
+// units, and makes the product itself.
 void Tile::add_products(const Track& h, Index steps, Index t, const float* delta, const float* weighted,
                         float* part) const {
-    const Panels panels(z.width / LANES);
     const float* before = h.at(t + steps - 1);  // the state before the latest step
-    for (Index p = 0; p < panels.count; p++) {
-        const Index at = panels.first(p) * LANES, n = panels.first(p + 1) - panels.first(p);
-        evenly(z.H, BLOCK_ROWS, [&](Index unit, Index m) {
-            dispatch<BLOCK_ROWS, BLOCK_VECTORS>(m, n, [&](auto M, auto N) {
-                float* total = part + unit * z.width + at;
-                outer<M, N>(steps, rows, before + unit, -h.next, z.P, delta + at, rows * z.width, z.width, total, z.width);
-                if (weighted)
-                    outer<M, N>(steps, rows, weighted + unit, rows * z.P, z.P, delta + at, rows * z.width, z.width,
-                                total + z.H * z.width, z.width);
+    const Index vectors = z.width / LANES;
+    evenly(z.H, BLOCK_ROWS, [&](Index unit, Index m) {
+        const auto add = [&](const float* left, Index left_step, Index first_vector, float* total) {
+            evenly(vectors - first_vector, BLOCK_VECTORS, [&](Index vector, Index n) {
+                const Index at = (first_vector + vector) * LANES;
+                dispatch<BLOCK_ROWS, BLOCK_VECTORS>(m, n, [&](auto M, auto N) {
+                    outer<M, N>(steps, rows, left + unit, left_step, z.P, delta + at, rows * z.width, z.width,
+                                total + unit * z.width + at, z.width);
+                });
             });
-        });
-    }
+        };
+        add(before, -h.next, 0, part);
+        if (weighted) add(weighted, rows * z.P, c.lstm ? 0 : unit / LANES, part + z.H * z.width);
+    });
 }
 
 // The same steps: dW_in and db.
@@ -831,8 +834,22 @@ void Tile::add_inputs(Index steps, Index t, const float* delta, float* total, fl
     for (Index j = 0; j < size; j += LANES) store(total + j, load(total + j) + load(chunk + j));
 }
 
+// W S for a symmetric S of which what lies right of the diagonal is known: H rows of P.
+float* times_symmetric(const float* W, float* S, const Sizes& z, Scratch& scratch) {
+    const Panels panels(z.P / LANES);
+    float *packed = scratch.take(z.H * z.P), *result = scratch.take(z.H * z.P);
+    for (Index k = 0; k < z.H; k++)
+        for (Index j = 0; j < k; j++) S[k * z.P + j] = S[j * z.P + k];
+    for (Index p = 0; p < panels.count; p++) {
+        const Index at = panels.first(p) * LANES, n = panels.first(p + 1) * LANES - at;
+        for (Index k = 0; k < z.H; k++) std::memcpy(packed + z.H * at + k * n, S + k * z.P + at, n * sizeof(float));
+    }
+    multiply(z.H, W, z.H, 1, z.H, 0, packed, panels, result, z.P, false);
+    return result;
+}
+
 // The gradients of one replica from the parts of its tiles.
-void add_up(const Call& c, Index r, Index tiles, float* total, const Sums* sums) {
+void add_up(const Call& c, Index r, Index tiles, float* total, const Sums* sums, Scratch& scratch) {
     const Sizes z(c);
     const Room room(c, z);
     for (Index tile = 1; tile < tiles; tile++)
@@ -847,8 +864,9 @@ void add_up(const Call& c, Index r, Index tiles, float* total, const Sums* sums)
         const Index pairs = std::max<Index>(1, all.pairs);
         c.omega[r] = static_cast<float>(all.excess / static_cast<double>(c.form == SQUARED ? pairs : c.B));
         const float factor = c.form == SQUARED ? c.alpha[r] / static_cast<float>(pairs) : c.alpha[r];
-        for (Index j = 0; j < room.W; j += LANES)
-            store(total + j, load(total + j) + factor * load(total + room.W + j));
+        float* by_omega = total + room.W;
+        if (!c.lstm) by_omega = times_symmetric(c.W + r * c.W_next, by_omega, z, scratch);
+        for (Index j = 0; j < room.W; j += LANES) store(total + j, load(total + j) + factor * load(by_omega + j));
     }
     // `lines` rows, then what becomes the bias's gradient, without their padding
     const auto hand_out = [&](const float* from, Index lines, Index gates, Index H, Index P, float* to, float* bias) {
@@ -937,7 +955,7 @@ int backward(const Call* c) {
             tile.readout(past.h.at(tile.length), d, part, own + first, scratch);
         }
         tile.backward(past, d, part, own + first, scratch);
-        if (left[r].fetch_sub(1, std::memory_order_acq_rel) == 1) add_up(*c, r, tiles, own_parts, own);
+        if (left[r].fetch_sub(1, std::memory_order_acq_rel) == 1) add_up(*c, r, tiles, own_parts, own, scratch);
     });
     return unknown;
 }
