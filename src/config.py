@@ -90,7 +90,7 @@ RULES = {
     "task.positions": choice("pascanu", "galvan"),
     "task.criterion": choice("squared", "absolute"),
     "cell.hidden_size": whole(1),
-    "cell.activation": choice("tanh", "sigmoid"),
+    "cell.activation": choice("tanh", "sigmoid", "relu", "elu", "identity"),
     "cell.std": above_zero(),
     "cell.connections": whole(1, optional=True),
     "cell.side": choice("outgoing", "incoming"),
