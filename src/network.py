@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from src.cells import Cell, Parameters
 from src.directions import Direction
-from src.linalg import matmul
+from src.linalg import matmul, product
 from src.recurrence import Tape, Weights, learn, recur
 from tasks.datamodule import Batch
 from tasks.draws import Stream, generator
@@ -53,8 +54,8 @@ class Network(nn.Module):
         """A copy of some replicas, without gradients."""
         return Network(self.cell.select(rows), {name: p.detach()[list(rows)] for name, p in self.named_parameters()})
 
-    def forward(self, inputs: Tensor, length_R: Tensor, tape: Tape | None = None) -> Tensor:
-        """Output at each replica's last step.
+    def forward(self, inputs: Tensor, length_R: Tensor, tape: Tape | None = None, every_step: bool = False) -> Tensor:
+        """Output at each replica's last step, or at every step.
 
         Args:
             inputs: symbols RTB, integers in [0, I), or vectors RTBI; padding may hold any of these.
@@ -62,21 +63,32 @@ class Network(nn.Module):
             tape: what the backward pass shall make besides the plain gradient, see src/directions.
 
         Returns:
-            output_RBO, before softmax.
+            output_RBO or output_RTBO, before softmax.
         """
-        _, state = recur(self.cell, inputs, self.weights, length_R=length_R, tape=tape, every_step=False)
-        return self.readout(state[0])
+        h_RTBH, state = recur(self.cell, inputs, self.weights, None, length_R, tape, every_step)
+        return self.readout(state[0]) if h_RTBH is None else self.readout(h_RTBH)
 
     @torch.no_grad()
-    def predict(self, inputs: Tensor, length_R: Tensor) -> Tensor:
-        """The same outputs without gradients, in memory that does not grow with the length."""
-        state = None
-        for first in range(0, inputs.shape[1], CHUNK):
-            steps = inputs[:, first : first + CHUNK]
-            length = (length_R - first).clamp(0, steps.shape[1])
-            _, state = recur(self.cell, steps, self.weights, state, length, every_step=False)
+    def wrong(self, batch: Batch, task: Task) -> Tensor:
+        """Which sequences are answered wrongly, bool wrong_RB, in memory that does not grow with the length."""
+        state, wrong_RB = None, torch.zeros(batch.inputs.shape[0], batch.inputs.shape[2], dtype=torch.bool)
+        at_every = task.every_step and task.judged == "every"
+        for first in range(0, batch.inputs.shape[1], CHUNK):
+            steps = slice(first, first + CHUNK)
+            inputs = batch.inputs[:, steps]
+            length = (batch.length - first).clamp(0, inputs.shape[1])
+            h_RTBH, state = recur(self.cell, inputs, self.weights, state, length, every_step=at_every)
+            if h_RTBH is not None:
+                inside = torch.arange(inputs.shape[1], device=length.device) < length[:, None]
+                wrong = task.wrong(self.readout(h_RTBH), batch.target[:, steps]) & inside[..., None]
+                wrong_RB = wrong_RB.to(wrong.device) | wrong.any(1)
+        if at_every:
+            return wrong_RB
         assert state is not None
-        return self.readout(state[0])
+        target = batch.target
+        if task.every_step:
+            target = target[torch.arange(len(target), device=target.device), batch.length - 1]
+        return task.wrong(self.readout(state[0]), target)
 
     def learn(self, batch: Batch, task: Task, direction: Direction) -> Tensor:
         """Overwrites ``grad`` of every parameter with the direction's gradient; returns loss_R.
@@ -90,7 +102,8 @@ class Network(nn.Module):
             loss_R = learn(self.cell, batch.inputs, batch.target, *bound, task.loss_form, batch.length, tape)
         if loss_R is None:
             self.zero_grad(set_to_none=False)
-            loss_R = task.loss(self(batch.inputs, batch.length, tape), batch.target)
+            output = self(batch.inputs, batch.length, tape, task.every_step)
+            loss_R = task.loss(output, batch.target, batch.length)
             loss_R.sum().backward()
         return loss_R.detach()
 
@@ -107,6 +120,26 @@ class Network(nn.Module):
         """What the recurrence wants."""
         return Weights(*(getattr(self, name) for name in WEIGHTS))
 
-    def readout(self, h_RBH: Tensor) -> Tensor:
-        """h W_out + b_out: RBO."""
-        return matmul(h_RBH, self.W_out) + self.b_out[:, None]
+    def readout(self, h: Tensor) -> Tensor:
+        """h W_out + b_out, for h of one step, RBH, or of all, RTBH."""
+        if h.ndim == 3:
+            return matmul(h, self.W_out) + self.b_out[:, None]
+        return _Readout.apply(h, self.W_out, self.b_out)
+
+
+class _Readout(torch.autograd.Function):
+    """Of all steps; its gradients are summed in an order that padding does not change."""
+
+    @staticmethod
+    def forward(ctx: Any, h_RTBH: Tensor, W_out: Tensor, b_out: Tensor) -> Tensor:
+        ctx.save_for_backward(h_RTBH, W_out)
+        output = matmul(h_RTBH.flatten(1, 2), W_out) + b_out[:, None]
+        return output.view(*h_RTBH.shape[:3], -1)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        (e_RTBO,) = grads
+        h_RTBH, W_out = ctx.saved_tensors
+        dh = matmul(e_RTBO.flatten(1, 2), W_out.transpose(1, 2)).view(h_RTBH.shape)
+        ones = h_RTBH.new_ones(1).expand(*h_RTBH.shape[:3], 1)
+        return dh, product(h_RTBH, e_RTBO), product(ones, e_RTBO)[:, 0]

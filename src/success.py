@@ -48,7 +48,7 @@ class SuccessTest:
             size = min(BATCH, self.sequences - first)
             batch = fresh_batch(task, [(seeds[r], int(updates[r])) for r in undecided], part, size).to(device)
             some = network if len(undecided) == len(seeds) else network.select(undecided)
-            wrong_RB = task.wrong(some.predict(batch.inputs, batch.length), batch.target)
+            wrong_RB = some.wrong(batch, task)
             wrong[undecided] += wrong_RB.sum(1).cpu().numpy()
             seen[undecided] += size
             if not full:

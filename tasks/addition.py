@@ -13,14 +13,14 @@ import numpy as np
 from tasks.task import Regression
 
 
-def addition(length: int, batch: int, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Sequences of (marker, value) and the mean of the two marked values (Pcode; its length is drawn by the task).
+def marked_values(length: int, batch: int, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sequences of (marker, value) and the two marked values (Pcode; its length is drawn by the task).
 
     With l the length and w = floor(l / 10), positions counted from 0: p0 in [0, w), p1 in w + [0, floor(.4 l));
     values uniform on [0, 1).
 
     Returns:
-        inputs_TBI float32, I = (marker, value), and target_B float32.
+        inputs_TBI float32, I = (marker, value), and the marked values, B each.
     """
     window = length // 10
     inputs_TBI = np.zeros((length, batch, 2), dtype=np.float32)
@@ -29,7 +29,13 @@ def addition(length: int, batch: int, draws: np.random.Generator) -> tuple[np.nd
     first = draws.integers(0, window, size=batch)
     second = window + draws.integers(0, 4 * length // 10, size=batch)
     inputs_TBI[first, columns, 0] = inputs_TBI[second, columns, 0] = 1
-    return inputs_TBI, (inputs_TBI[first, columns, 1] + inputs_TBI[second, columns, 1]) / 2
+    return inputs_TBI, inputs_TBI[first, columns, 1], inputs_TBI[second, columns, 1]
+
+
+def addition(length: int, batch: int, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """inputs_TBI of :func:`marked_values` and target_B, the mean of the two."""
+    inputs_TBI, one, other = marked_values(length, batch, draws)
+    return inputs_TBI, (one + other) / 2
 
 
 class Addition(Regression):

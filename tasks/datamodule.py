@@ -19,7 +19,7 @@ class Batch(NamedTuple):
     """A mini-batch for each of R replicas; shorter ones are padded to the longest."""
 
     inputs: Tensor  # symbols RTB, integers as they were drawn, or vectors RTBI float32
-    target: Tensor  # RB; classes int64
+    target: Tensor  # RB, or RTB where there is one at every step; classes int64
     length: Tensor  # R, int64
 
     def to(self, device: torch.device) -> "Batch":
@@ -37,15 +37,19 @@ Block = list[Batch]
 def collate(drawn: list[tuple[np.ndarray, np.ndarray]]) -> Batch:
     """Stacks one mini-batch a replica, padding at the end."""
     lengths = [len(inputs) for inputs, _ in drawn]
-    longest = max(lengths)
-    first = drawn[0][0]
-    inputs_R = np.zeros((len(drawn), longest, *first.shape[1:]), dtype=first.dtype)
-    for row, (inputs, _) in enumerate(drawn):
-        inputs_R[row, : len(inputs)] = inputs
-    target_R = np.stack([target for _, target in drawn])
+    inputs_R, target_R = (_pad([pair[part] for pair in drawn]) for part in (0, 1))
     if np.issubdtype(target_R.dtype, np.integer):
         target_R = target_R.astype(np.int64)  # what torch's losses want of classes
     return Batch(torch.from_numpy(inputs_R), torch.from_numpy(target_R), torch.tensor(lengths))
+
+
+def _pad(arrays: list[np.ndarray]) -> np.ndarray:
+    """As one, with zeros after the shorter ones."""
+    longest = max(map(len, arrays))
+    padded = np.zeros((len(arrays), longest, *arrays[0].shape[1:]), dtype=arrays[0].dtype)
+    for row, array in enumerate(arrays):
+        padded[row, : len(array)] = array
+    return padded
 
 
 def fresh_batch(task: Task, replicas: Sequence[tuple[int, int]], part: int, size: int) -> Batch:
@@ -78,7 +82,7 @@ class TrainingData:
             return [task.draw(task.draw_length(lengths), size, draws) for _ in range(DRAW)]
         inputs, target = task.draw(task.length, DRAW * size, draws)
         parts = [slice(k * size, (k + 1) * size) for k in range(DRAW)]
-        return [(inputs[:, part], target[part]) for part in parts]
+        return [(inputs[:, part], target[..., part]) for part in parts]
 
 
 class Sequences(pl.LightningDataModule):

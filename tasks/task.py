@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 class Task(ABC):
-    """A task whose answer is read at the last step.
+    """A task whose answer is read at the last step or, if ``every_step``, at each.
 
     Args:
         name: what tables call it.
@@ -24,12 +24,16 @@ class Task(ABC):
         batch_size: sequences of a training mini-batch.
     """
 
-    inputs: ClassVar[int]
+    inputs: int
     """I: number of symbols, or of real-valued inputs."""
-    outputs: ClassVar[int]
+    outputs: int
     """O: classes, or real-valued outputs."""
     minimum_length: ClassVar[int] = 1
     """Shortest L whose windows hold a step."""
+    every_step: bool = False
+    """Whether there is a target at every step: target_RTB and output_RTBO instead of target_RB and output_RBO."""
+    judged: str = "last"
+    """With targets at every step: whether the answer at the ``last`` step decides what is wrong, or ``every`` one."""
 
     def __init__(
         self, name: str, length: int, max_length: int | None = None, stretch: float = 0.0, batch_size: int = 20
@@ -57,12 +61,12 @@ class Task(ABC):
         """Sequences and targets as a function of the draws alone.
 
         Returns:
-            inputs_TB (symbols, int8) or inputs_TBI (float32), and target_B.
+            inputs_TB (symbols, integers) or inputs_TBI (float32), and target_B, or target_TB if ``every_step``.
         """
 
     @abstractmethod
-    def loss(self, output_RBO: Tensor, target_RB: Tensor) -> Tensor:
-        """Mean over the sequences, loss_R."""
+    def loss(self, output: Tensor, target: Tensor, length_R: Tensor | None = None) -> Tensor:
+        """Mean over the sequences and, with targets at every step, over each replica's ``length_R`` steps: loss_R."""
 
     @property
     def loss_form(self) -> str | None:
@@ -70,48 +74,60 @@ class Task(ABC):
         return None
 
     @abstractmethod
-    def wrong(self, output_RBO: Tensor, target_RB: Tensor) -> Tensor:
-        """Which sequences are answered wrongly, bool wrong_RB. Outputs that are not finite are wrong."""
+    def wrong(self, output: Tensor, target: Tensor) -> Tensor:
+        """Which answers are wrong, bool, of the target's shape. Outputs that are not finite are wrong."""
+
+
+def mean(each: Tensor, length_R: Tensor | None) -> Tensor:
+    """Over the sequences, each_RB, or over sequences and steps, each_RTB, of which padding does not count: R."""
+    if each.ndim == 2:
+        return each.mean(1)
+    _, T, B = each.shape
+    if length_R is None:
+        length_R = torch.full(each.shape[:1], T, device=each.device)
+    inside = torch.arange(T, device=each.device) < length_R[:, None]
+    # step after step, so that padding changes no bit
+    return torch.where(inside[..., None], each, 0.0).sum(2).cumsum(1)[:, -1] / (length_R.clamp(min=1) * B)
 
 
 class Classification(Task):
-    """Softmax and cross entropy on the last step; wrong when the largest output is not the class."""
+    """Softmax and cross entropy; wrong when the largest output is not the class."""
 
-    def loss(self, output_RBO: Tensor, target_RB: Tensor) -> Tensor:
-        each = F.cross_entropy(output_RBO.flatten(0, 1), target_RB.flatten(), reduction="none")
-        return each.view(target_RB.shape).mean(1)
+    def loss(self, output: Tensor, target: Tensor, length_R: Tensor | None = None) -> Tensor:
+        each = F.cross_entropy(output.flatten(0, -2), target.flatten(), reduction="none")
+        return mean(each.view(target.shape), length_R)
 
     @property
     def loss_form(self) -> str | None:
         return "cross_entropy" if type(self).loss is Classification.loss else None
 
-    def wrong(self, output_RBO: Tensor, target_RB: Tensor) -> Tensor:
-        right = (output_RBO.argmax(-1) == target_RB) & output_RBO.isfinite().all(-1)
+    def wrong(self, output: Tensor, target: Tensor) -> Tensor:
+        right = (output.argmax(-1) == target) & output.isfinite().all(-1)
         return ~right
 
 
 class Regression(Task):
-    """One linear output and squared error on the last step.
+    """One linear output and squared error.
 
     Args:
         criterion: an answer is wrong when ``squared`` error > .04 (P13) or ``absolute`` error > .04 (HS97, MS11, G16).
     """
 
-    outputs: ClassVar[int] = 1
+    outputs = 1
     tolerance = 0.04
 
     def __init__(self, *args: object, criterion: str = "squared", **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         self.criterion = criterion
 
-    def loss(self, output_RBO: Tensor, target_RB: Tensor) -> Tensor:
-        return (output_RBO[..., 0] - target_RB).square().mean(1)
+    def loss(self, output: Tensor, target: Tensor, length_R: Tensor | None = None) -> Tensor:
+        return mean((output[..., 0] - target).square(), length_R)
 
     @property
     def loss_form(self) -> str | None:
         return "squared_error" if type(self).loss is Regression.loss and self.outputs == 1 else None
 
-    def wrong(self, output_RBO: Tensor, target_RB: Tensor) -> Tensor:
-        error = (output_RBO[..., 0] - target_RB).abs()
+    def wrong(self, output: Tensor, target: Tensor) -> Tensor:
+        error = (output[..., 0] - target).abs()
         bound = torch.tensor(self.tolerance, dtype=error.dtype)
         return ~((error.square() if self.criterion == "squared" else error) <= bound)

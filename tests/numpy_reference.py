@@ -1,6 +1,7 @@
 """Forward, BPTT and Ω in float64 NumPy, written from the papers' formulas and independent of src/.
 
-One network; row vectors; B sequences as rows. Parameters: W_in, W, b, W_out, b_out. The loss sits on the last step.
+One network; row vectors; B sequences as rows. Parameters: W_in, W, b, W_out, b_out. The loss sits on the last step or,
+with target_TB, is the mean of the losses of all steps.
 """
 
 import numpy as np
@@ -32,7 +33,7 @@ def lstm_step(a, c):
     return o * np.tanh(c), c, (i, f, g, o)
 
 
-def run(kind, p, x_TBI, target_B, loss_function):
+def run(kind, p, x_TBI, target, loss_function):
     """Loss, gradients of it by name, and per step h_before, delta, d, v (LSTM: d and v hold both parts, h then c).
 
     kind: tanh, sigmoid or lstm.
@@ -51,14 +52,21 @@ def run(kind, p, x_TBI, target_B, loss_function):
             new = np.tanh(a) if kind == "tanh" else logistic(a)
             trace.append((h, None, new, None, None))
             h = new
-    output = h @ p["W_out"] + p["b_out"]
-    loss, e = loss_function(output, target_B)
     grads = {name: np.zeros_like(value) for name, value in p.items()}
-    grads["W_out"], grads["b_out"] = h.T @ e, e.sum(0)
-    d, dc = e @ p["W_out"].T, np.zeros((B, H))
+    direct, loss = np.zeros((T, B, H)), 0.0
+    for t in range(T) if target.ndim == 2 else [T - 1]:
+        output = trace[t][2] @ p["W_out"] + p["b_out"]
+        at_t, e = loss_function(output, target[t] if target.ndim == 2 else target)
+        share = 1 / T if target.ndim == 2 else 1
+        loss += share * at_t
+        grads["W_out"] += share * trace[t][2].T @ e
+        grads["b_out"] += share * e.sum(0)
+        direct[t] = share * e @ p["W_out"].T
+    d, dc = np.zeros((B, H)), np.zeros((B, H))
     out = {"h_before": [None] * T, "delta": [None] * T, "d": [None] * T, "v": [None] * T}
     for t in reversed(range(T)):
         before, c_before, after, c_after, gates = trace[t]
+        d = d + direct[t]
         if kind == "lstm":
             i, f, g, o = gates
             out["d"][t] = np.concatenate([d, dc], 1)

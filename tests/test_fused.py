@@ -15,7 +15,7 @@ from src import recurrence
 from src.cells import LSTM, Vanilla
 from src.directions import Direction, Omega
 from src.network import Network
-from src.recurrence import OmegaTerm, Tape, Weights, build, cpu, memory, recur
+from src.recurrence import FUSED, REFERENCE, OmegaTerm, Tape, Weights, build, cpu, memory, recur
 from tasks.datamodule import TrainingData, collate
 from tests import numpy_reference as ref
 from tests.conftest import ROOT, compose, make_cell, make_task
@@ -150,12 +150,16 @@ def learned(network, batch, task, direction, recurrence_name, threads=1):
 
 
 @pytest.mark.parametrize("form", [None, "squared", "plain"])
-@pytest.mark.parametrize("task_name", ["temporal_order", "addition"])
+@pytest.mark.parametrize("name", [FUSED, REFERENCE])
+@pytest.mark.parametrize("task_name", ["temporal_order", "addition", "memorization_5bit", "permutation"])
 @pytest.mark.parametrize("cell_name", ["sigmoid", "basic_tanh", "lstm"])
-def test_a_whole_update_equals_numpy(cell_name, task_name, form):
-    """Readout, loss and Ω included, against the float64 formulas; ragged, each replica with its own α."""
+def test_a_whole_update_equals_numpy(cell_name, task_name, form, name):
+    """Readout, loss and Ω included, against the float64 formulas; ragged, each replica with its own α; targets at the
+    last step and at every step."""
     kind = {"sigmoid": "sigmoid", "basic_tanh": "tanh", "lstm": "lstm"}[cell_name]
     cell, task = make_cell(cell_name, 37), make_task(task_name, length=11, max_length=17, batch_size=13)
+    if task_name == "permutation":
+        task.every_step, task.predict = True, "every"
     network = Network.start(cell, task, range(3))
     generator = torch.Generator().manual_seed(1)
     for p in network.parameters():
@@ -164,29 +168,30 @@ def test_a_whole_update_equals_numpy(cell_name, task_name, form):
     batch = collate([data(seed, 3) for seed in range(3)])
     alpha_R = torch.tensor([0.5, 2.0, 4.0])
     direction = Omega(form).begin({"alpha": alpha_R}) if form else Direction()
-    mine = learned(network, batch, task, direction, "fused", threads=2)
+    mine = learned(network, batch, task, direction, name, threads=2)
     for r in range(3):
         p = {name: value[r].detach().double().numpy() for name, value in network.named_parameters()}
         x = batch.inputs[r, : batch.length[r]].numpy()
-        x = np.eye(task.inputs)[x] if task_name == "temporal_order" else x.astype(float)
-        loss = ref.cross_entropy if task_name == "temporal_order" else ref.squared_error
-        expected = ref.run(kind, p, x, batch.target[r].numpy(), loss)
+        x = x.astype(float) if task_name == "addition" else np.eye(task.inputs)[x]
+        loss = ref.squared_error if task_name == "addition" else ref.cross_entropy
+        target = batch.target[r, : batch.length[r]] if task.every_step else batch.target[r]
+        expected = ref.run(kind, p, x, target.numpy(), loss)
         wanted = expected["grads"] | {"loss": expected["loss"]}
         if form:
             factors = expected["d"], expected["delta"], expected["v"], form
             wanted["omega"] = ref.omega_value(expected["d"], expected["v"], form)
             wanted["W"] = wanted["W"] + float(alpha_R[r]) * ref.omega_gradient(p["W"], *factors)
-        for name, value in wanted.items():
+        for part, value in wanted.items():
             scale = np.abs(value).max()
-            np.testing.assert_allclose(mine[name][r], value, rtol=2e-4, atol=2e-5 * scale, err_msg=name)
+            np.testing.assert_allclose(mine[part][r], value, rtol=2e-4, atol=2e-5 * scale, err_msg=part)
 
 
 def test_learn_and_autograd_agree_and_others_fall_back():
     """The same through recur() and torch's loss; a task with a loss of its own takes that way by itself."""
 
     class Own(type(make_task())):
-        def loss(self, output_RBO, target_RB):
-            return 2 * super().loss(output_RBO, target_RB)
+        def loss(self, output, target, length_R):
+            return 2 * super().loss(output, target, length_R)
 
     task = make_task(length=12)
     own = Own(name="own", length=12)

@@ -11,7 +11,7 @@ from torch import nn
 from src.directions import Omega
 from src.network import Network
 from src.recurrence import Tape, Weights, recur, reference
-from tasks.datamodule import TrainingData, collate
+from tasks.datamodule import Batch, TrainingData, collate
 from tests import numpy_reference as ref
 from tests.conftest import make_cell, make_task
 
@@ -163,11 +163,35 @@ def test_equals_torchs_own_cells(cell_name):
 
 
 def test_state_is_carried_and_chunks_change_nothing(monkeypatch):
-    cell, task, network, inputs, _, length = setup("lstm", "temporal_order", std=0.4)
-    whole = network(inputs, length)
-    for chunk in (1, 4, 100):
-        monkeypatch.setattr("src.network.CHUNK", chunk)
-        torch.testing.assert_close(network.predict(inputs, length), whole.detach(), rtol=1e-12, atol=0)
+    """Neither in the answer at the last step nor in those at every step; answers in padding do not count."""
+    seen = []
+    for name in ("temporal_order", "memorization_5bit"):
+        cell, task, network, inputs, target, length = setup("lstm", name, std=0.4)
+        with torch.no_grad():
+            right = network(inputs, length, every_step=task.every_step).argmax(-1)
+        if task.every_step:
+            right[0, length[0] :] += 1  # padding
+        wanted = torch.zeros(right.shape[0], right.shape[-1], dtype=torch.bool)
+        wanted[1, 2] = wanted[2, 4] = True
+        right[(1, 7, 2) if task.every_step else (1, 2)] += 1
+        right[(2, -1 if length[2] == inputs.shape[1] else 0, 4) if task.every_step else (2, 4)] += 1
+        for chunk in (1, 4, 100):
+            monkeypatch.setattr("src.network.CHUNK", chunk)
+            answers = network.wrong(Batch(inputs, right, length), task)
+            assert torch.equal(answers, wanted), (name, chunk)
+            seen.append(name)
+    assert len(seen) == 6
+
+
+def test_only_the_last_answer_of_a_permutation_counts():
+    task = make_task("permutation", length=6, predict="every", batch_size=4)
+    network = Network.start(make_cell("basic_tanh", 5), task, [0])
+    batch = collate([task.draw(6, 4, np.random.default_rng(0))])
+    with torch.no_grad():
+        last = network(batch.inputs, batch.length).argmax(-1)
+    batch.target[:, -1] = last
+    batch.target[0, -1, 3] += 1
+    assert network.wrong(batch, task).tolist() == [[False, False, False, True]]
 
 
 def test_memory_of_an_update_is_freed_at_once(monkeypatch):

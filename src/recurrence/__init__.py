@@ -17,7 +17,7 @@ from src.recurrence import cpu, reference
 from src.recurrence.interface import Factors, Tape, Weights
 from src.recurrence.omega import OmegaTerm
 
-__all__ = ["Factors", "OmegaTerm", "Tape", "Weights", "learn", "recur", "use", "which"]
+__all__ = ["FUSED", "REFERENCE", "Factors", "OmegaTerm", "Tape", "Weights", "learn", "recur", "use", "which"]
 
 # Vanishing gradients become denormal floats, which are slow on CPUs and carry nothing here. Threads inherit the mode of
 # the thread that starts them, so it is set before any work is done.
@@ -90,18 +90,19 @@ def recur(
 def learn(
     cell: Cell,
     inputs: Tensor,
-    target_RB: Tensor,
+    target: Tensor,
     weights: Weights,
     gradients: Weights,
     loss: str,
     length_R: Tensor | None = None,
     tape: Tape | None = None,
 ) -> Tensor | None:
-    """Forward, readout at the last step, loss and the way back in one call, without autograd: overwrites ``gradients``.
+    """Forward, readout, loss and the way back in one call, without autograd: overwrites ``gradients``.
 
     Args:
-        target_RB: classes, or numbers.
-        loss: ``cross_entropy`` (of the softmax) or ``squared_error`` (of the one output); the mean over sequences.
+        target: classes, or numbers, of the last step, RB, or of every step, RTB.
+        loss: ``cross_entropy`` (of the softmax) or ``squared_error`` (of the one output); the mean over sequences and,
+            with targets at every step, over each replica's steps.
         inputs, length_R, tape: as for :func:`recur`.
 
     Returns:
@@ -115,7 +116,7 @@ def learn(
     if not (plain and loss in cpu.LOSSES and _fused(cell, weights.W)):
         return None
     _check(length_R, inputs)
-    return cpu.learn(cell, inputs, target_RB, weights, gradients, loss, length_R, term)  # type: ignore[arg-type]
+    return cpu.learn(cell, inputs, target, weights, gradients, loss, length_R, term)  # type: ignore[arg-type]
 
 
 def which(cell: Cell, W: Tensor) -> str:

@@ -20,6 +20,7 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 #include <unistd.h>
@@ -38,18 +39,19 @@ typedef int64_t Index;
 
 enum Input : Index { DENSE, SYMBOLS_8, SYMBOLS_64, VECTORS };
 enum Form : Index { SQUARED, PLAIN };  // of Ω
-enum Loss : Index { NONE, CROSS_ENTROPY, SQUARED_ERROR };  // of the readout at the last step, mean over sequences
+enum Loss : Index { NONE, CROSS_ENTROPY, SQUARED_ERROR };  // of the readout, mean over sequences and steps
 enum Activation : int32_t { TANH, SIGMOID, RELU, ELU, IDENTITY };
 
 // Mirrored by cpu.py, field by field. A null pointer means: not there, not wanted, or zero.
 struct Call {
     Index R, T, B, H, I, O;
     Index lstm, threads, input, form, loss;
+    Index every;                      // whether there is a target, and a loss, at every step, not only at the last one
     Index pad;                        // rows beyond a replica's length are handed out and shall be zero
     const Index* length;              // R: steps of each replica, 0 to T
     const int32_t* activation;        // R; simple cells only
     const void* x;                    // dense drive RTBG, symbols RTB, or vectors RTBI; contiguous
-    const void* target;               // RB: classes (int64) or numbers (float)
+    const void* target;               // RB, or RTB if `every`: classes (int64) or numbers (float)
     const float *W, *W_in, *b, *W_out, *b_out;  // RHG, RIG, RG, RHO, RO; each replica's contiguous
     float *dW, *dW_in, *db, *dW_out, *db_out;   // likewise
     Index W_next, W_in_next, b_next, W_out_next, b_out_next;  // from one replica to the next
@@ -122,6 +124,21 @@ inline Vector sigmoid_(Vector x) { return 0.5f * tanh_(0.5f * x) + 0.5f; }
 inline Vector expm1_(Vector x) {
     const Vector t = tanh_(0.5f * x);
     return 2.f * t / (1.f - t);
+}
+
+// e^x for x <= 0, below -87 none: 2^n e^r with |r| <= ln 2 / 2, the latter by its series to degree 7. NaN stays.
+inline Vector exp_(Vector x) {
+    const float magic = 12582912.f;  // 1.5 * 2^23: what is added to it is rounded to a whole number, in its last bits
+    const Vector shifted = x * 1.44269504f + magic, n = shifted - magic;
+    const Vector r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    Vector y = ((1.98412698e-4f * r + 1.38888889e-3f) * r + 8.33333333e-3f) * r + 4.16666667e-2f;
+    y = (((y * r + 0.166666667f) * r + 0.5f) * r + 1.f) * r + 1.f;
+    Mask bits;
+    std::memcpy(&bits, &shifted, sizeof bits);
+    bits = (bits << 23) + (127 << 23);
+    Vector scale;
+    std::memcpy(&scale, &bits, sizeof scale);
+    return x < -87.f ? Vector{} : y * scale;
 }
 
 template <int A>
@@ -433,6 +450,7 @@ void pad_row(const float* from, float* to, const Sizes& z) {  // G numbers to a 
 }
 
 struct Sums;
+struct Readout;
 
 // What the way back needs of the way there.
 struct History {
@@ -482,10 +500,12 @@ struct Tile {
         for (Index t = 0; c.input != DENSE && c.input != VECTORS && t < length; t++)
             for (Index row = 0; row < rows; row++)
                 if (const Index i = symbol(t, row); i < 0 || i >= c.I) return false;
-        for (Index row = 0; c.loss == CROSS_ENTROPY && row < rows; row++)
-            if (const Index o = static_cast<const Index*>(c.target)[r * c.B + first + row]; o < 0 || o >= c.O) return false;
+        for (Index t = 0; c.loss == CROSS_ENTROPY && t < (c.every ? length : 1); t++)
+            for (Index row = 0; row < rows; row++)
+                if (const Index o = static_cast<const Index*>(c.target)[target(t, row)]; o < 0 || o >= c.O) return false;
         return true;
     }
+    Index target(Index t, Index row) const { return (c.every ? r * c.T + t : r) * c.B + first + row; }
     const float* vector(Index t, Index row, Index size) const {
         return static_cast<const float*>(c.x) + ((r * c.T + t) * c.B + first + row) * size;
     }
@@ -633,8 +653,8 @@ struct Tile {
     }
 
     // Each adds to the tile's part of the gradients, and for each sequence to its sums.
-    void readout(const float* h, float* d, float* part, Sums* sums, Scratch& scratch) const;
-    void backward(const History& past, float* d, float* part, Sums* sums, Scratch& scratch) const;
+    void readout(const Readout& out, Index t, const float* h, float* d, Sums* sums) const;
+    void backward(const History& past, float* part, Sums* sums, Scratch& scratch) const;
     void add_products(const Track& h, Index steps, Index t, const float* delta, const float* weighted, float* part) const;
     void add_inputs(Index steps, Index t, const float* delta, float* total, float* chunk) const;
 };
@@ -676,58 +696,84 @@ Index tiles_back(const Call& c) {  // by the number of sequences alone
     return std::min<Index>(8, (c.B + 2 * BLOCK_ROWS - 1) / (2 * BLOCK_ROWS));
 }
 
-// Output, loss, and what they send back: d of the last step.
-void Tile::readout(const float* h, float* d, float* part, Sums* sums, Scratch& scratch) const {
-    const Panels columns(z.O / LANES), units(z.P / LANES);
-    const Index O = c.O;
-    float* packed = scratch.take(std::max(z.H * z.O, O * z.P));
-    float* e = scratch.take(rows * z.O);  // the output, then the derivative of the loss by it
-    const float *W_out = c.W_out + r * c.W_out_next, *b_out = c.b_out + r * c.b_out_next;
-    pack(W_out, z.H, 1, O, z.O, columns, packed);
-    for (Index row = 0; row < rows; row++) {
-        std::memcpy(e + row * z.O, b_out, O * sizeof(float));
-        std::memset(e + row * z.O + O, 0, (z.O - O) * sizeof(float));
+// W_out of one replica, and where a tile adds up its gradient.
+struct Readout {
+    Panels columns, units;
+    const float* b_out;
+    float *there, *back;     // W_out and its transpose, in panels
+    float* e;                // the output, then the derivative of the loss by it: rows of O, padded
+    float *total, *bias;     // dW_out, db_out
+
+    Readout(const Tile& tile, float* part, Scratch& scratch)
+        : columns(tile.z.O / LANES), units(tile.z.P / LANES), b_out(tile.c.b_out + tile.r * tile.c.b_out_next) {
+        const Sizes& z = tile.z;
+        const Room room(tile.c, z);
+        const float* W_out = tile.c.W_out + tile.r * tile.c.W_out_next;
+        there = scratch.take(z.H * z.O), back = scratch.take(tile.c.O * z.P), e = scratch.take(tile.rows * z.O);
+        total = part + room.size() - room.outputs, bias = total + z.H * z.O;
+        pack(W_out, z.H, 1, tile.c.O, z.O, columns, there);
+        pack_transposed(W_out, tile.c.O, z.H, units, back);
     }
-    multiply(rows, h, z.P, 1, z.H, 0, packed, columns, e, z.O, true);
-    float* total = part + Room(c, z).size() - Room(c, z).outputs;
-    float* bias = total + z.H * z.O;
-    for (Index row = 0; row < rows; row++) {
-        float* y = e + row * z.O;
-        const Index at = r * c.B + first + row;
-        if (c.loss == CROSS_ENTROPY) {
-            const Index right = static_cast<const Index*>(c.target)[at];
-            float most = y[0], all = 0;
-            for (Index o = 1; o < O; o++) most = y[o] > most ? y[o] : most;
-            const float of_right = y[right] - most;
-            for (Index o = 0; o < O; o++) all += y[o] = std::exp(y[o] - most);
-            sums[row].loss = std::log(all) - of_right;
-            for (Index o = 0; o < O; o++) y[o] = (y[o] / all - static_cast<float>(o == right)) / static_cast<float>(c.B);
-        } else {
-            const float off = y[0] - static_cast<const float*>(c.target)[at];
-            sums[row].loss = off * off;
-            y[0] = 2.f * off / static_cast<float>(c.B);
-        }
-        for (Index o = 0; o < O; o++) bias[o] += y[o];
+};
+
+// Softmax of `padded` numbers, of which O count, in place; returns the loss, -log of the right one's share.
+float cross_entropy(float* y, Index O, Index padded, Index right) {
+    for (Index o = O; o < padded; o++) y[o] = -INFINITY;
+    float most = y[0];
+    for (Index o = 1; o < O; o++) most = y[o] > most ? y[o] : most;
+    const float of_right = y[right] - most;
+    Vector all{};
+    for (Index o = 0; o < padded; o += LANES) {
+        const Vector share = exp_(load(y + o) - most);
+        store(y + o, share);
+        all += share;
     }
-    for (Index p = 0; p < columns.count; p++)
-        evenly(z.H, BLOCK_ROWS, [&](Index unit, Index m) {
-            const Index at = columns.first(p) * LANES;
-            dispatch<BLOCK_ROWS, BLOCK_VECTORS>(m, columns.first(p + 1) - columns.first(p), [&](auto M, auto N) {
-                outer<M, N>(1, rows, h + unit, 0, z.P, e + at, 0, z.O, total + unit * z.O + at, z.O);
-            });
-        });
-    pack_transposed(W_out, O, z.H, units, packed);
-    multiply(rows, e, z.O, 1, O, 0, packed, units, d, z.P, false);
+    const float total = sum(all);
+    for (Index o = 0; o < padded; o += LANES) store(y + o, load(y + o) / total);
+    return std::log(total) - of_right;
 }
 
-// d: dL/dh of the last step.
-void Tile::backward(const History& past, float* d, float* part, Sums* sums, Scratch& scratch) const {
+// Output and loss after step t, and what they send back: added to d.
+void Tile::readout(const Readout& out, Index t, const float* h, float* d, Sums* sums) const {
+    const float terms = static_cast<float>(c.B) * static_cast<float>(c.every ? length : 1);
+    float* e = out.e;
+    for (Index row = 0; row < rows; row++) std::memcpy(e + row * z.O, out.b_out, c.O * sizeof(float));
+    for (Index row = 0; row < rows; row++) std::memset(e + row * z.O + c.O, 0, (z.O - c.O) * sizeof(float));
+    multiply(rows, h, z.P, 1, z.H, 0, out.there, out.columns, e, z.O, true);
+    for (Index row = 0; row < rows; row++) {
+        float* y = e + row * z.O;
+        if (c.loss == CROSS_ENTROPY) {
+            const Index right = static_cast<const Index*>(c.target)[target(t, row)];
+            sums[row].loss += cross_entropy(y, c.O, z.O, right);
+            y[right] -= 1.f;
+        } else {
+            y[0] -= static_cast<const float*>(c.target)[target(t, row)];
+            sums[row].loss += y[0] * y[0];
+            y[0] *= 2.f;
+        }
+        for (Index o = 0; o < z.O; o += LANES) {
+            const Vector error = load(y + o) / terms;
+            store(y + o, error), store(out.bias + o, load(out.bias + o) + error);
+        }
+    }
+    for (Index p = 0; p < out.columns.count; p++)
+        evenly(z.H, BLOCK_ROWS, [&](Index unit, Index m) {
+            const Index at = out.columns.first(p) * LANES;
+            dispatch<BLOCK_ROWS, BLOCK_VECTORS>(m, out.columns.first(p + 1) - out.columns.first(p), [&](auto M, auto N) {
+                outer<M, N>(1, rows, h + unit, 0, z.P, e + at, 0, z.O, out.total + unit * z.O + at, z.O);
+            });
+        });
+    multiply(rows, e, z.O, 1, c.O, 0, out.back, out.units, d, z.P, true);
+}
+
+void Tile::backward(const History& past, float* part, Sums* sums, Scratch& scratch) const {
     const Track &h = past.h, &cell = past.cell, &gates = past.gates;
     const Panels panels(z.P / LANES);
     const Room room(c, z);
     const Index state_size = rows * z.P, chunk = std::max<Index>(1, SUM_ROWS / rows);  // steps
     const bool with_omega = c.alpha && c.alpha[r] != 0, norms = with_omega || c.d2;
     float* packed = scratch.take(z.G * z.P);
+    float* d = scratch.take(state_size);
     float* dc = scratch.take(state_size);
     float* delta = scratch.take(chunk * rows * z.width);    // of the steps of a chunk, latest first
     float* weighted = scratch.take(chunk * state_size);     // κ δ, for LSTM κ v, likewise
@@ -735,7 +781,11 @@ void Tile::backward(const History& past, float* d, float* part, Sums* sums, Scra
     float* d2 = scratch.take(rows);
     float* v2 = scratch.take(rows);
     pack_transposed(c.W + r * c.W_next, z.G, z.H, panels, packed);
+    read_state(c.dh_last, d);
     if (c.lstm) read_state(c.dc_last, dc);
+    std::optional<Readout> out;
+    if (c.loss != NONE) out.emplace(*this, part, scratch);
+    if (out && !c.every) readout(*out, length - 1, h.at(length), d, sums);
     const float* dc_now = c.lstm ? dc : nullptr;
     Index held = 0;  // steps in the chunk
     for (Index t = length; t-- > 0;) {
@@ -744,8 +794,9 @@ void Tile::backward(const History& past, float* d, float* part, Sums* sums, Scra
         if (c.dh)
             for (Index row = 0; row < rows; row++)
                 for (Index j = 0; j < z.H; j++) d[row * z.P + j] += c.dh[(at + row) * z.H + j];
+        if (c.every) readout(*out, t, h.at(t + 1), d, sums);
         if (c.d) std::memcpy(kept(c.d, c.T, z.P).at(t), d, state_size * sizeof(float));
-        if (norms && (c.dh || t == length - 1)) squares(d, dc_now, d2);
+        if (norms && (c.dh || c.every || t == length - 1)) squares(d, dc_now, d2);
         if (c.lstm)
             pull_back_lstm(d, dc, cell.at(t), cell.at(t + 1), gates.at(t), delta_now);
         else
@@ -858,7 +909,7 @@ void add_up(const Call& c, Index r, Index tiles, float* total, const Sums* sums,
     Sums all;
     for (Index b = 0; b < c.B; b++)
         all.loss += sums[b].loss, all.excess += sums[b].excess, all.pairs += sums[b].pairs;
-    if (c.losses) c.losses[r] = static_cast<float>(all.loss / static_cast<double>(c.B));
+    if (c.losses) c.losses[r] = static_cast<float>(all.loss / static_cast<double>(c.B * (c.every ? std::max<Index>(1, c.length[r]) : 1)));
     if (c.alpha && c.alpha[r] == 0) c.omega[r] = NAN;
     if (c.alpha && c.alpha[r] != 0) {
         const Index pairs = std::max<Index>(1, all.pairs);
@@ -943,18 +994,12 @@ int backward(const Call* c) {
         const Tile tile(*c, r, first, rows);
         if (!tile.known()) return void(unknown = 1);
         const History past = tile.history(scratch, true);
-        float* d = scratch.take(rows * tile.z.P);
         float* const own_parts = first_part + r * tiles * size;
         float* const part = own_parts + number * size;
         Sums* own = sums.data() + r * c->B;
         std::memset(part, 0, size * sizeof(float));
-        if (c->loss == NONE) {
-            tile.read_state(c->dh_last, d);
-        } else {
-            tile.forward(past, scratch);
-            tile.readout(past.h.at(tile.length), d, part, own + first, scratch);
-        }
-        tile.backward(past, d, part, own + first, scratch);
+        if (c->loss != NONE) tile.forward(past, scratch);
+        tile.backward(past, part, own + first, scratch);
         if (left[r].fetch_sub(1, std::memory_order_acq_rel) == 1) add_up(*c, r, tiles, own_parts, own, scratch);
     });
     return unknown;

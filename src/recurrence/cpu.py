@@ -33,7 +33,7 @@ class _Call(ctypes.Structure):
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("R", "T", "B", "H", "I", "O")),
-        *((name, ctypes.c_int64) for name in ("lstm", "threads", "input", "form", "loss", "pad")),
+        *((name, ctypes.c_int64) for name in ("lstm", "threads", "input", "form", "loss", "every", "pad")),
         *((name, ctypes.c_void_p) for name in ("length", "activation", "x", "target")),
         *((name, ctypes.c_void_p) for name in (*WEIGHTS, *GRADIENTS)),
         *((f"{name}_next", ctypes.c_int64) for name in (*WEIGHTS, *GRADIENTS)),
@@ -175,7 +175,7 @@ class _Prepared:
 def learn(
     cell: Cell,
     inputs: Tensor,
-    target_RB: Tensor,
+    target: Tensor,
     weights: Weights,
     gradients: Weights,
     loss: str,
@@ -184,13 +184,14 @@ def learn(
 ) -> Tensor:
     """A whole update without its step, see src.recurrence.learn."""
     update = _Prepared(cell, inputs, weights, length_R)
-    if target_RB.shape != (update.shape[0], update.shape[2]):
-        raise ValueError(f"target {tuple(target_RB.shape)} for inputs {tuple(inputs.shape)}")
+    R, T, B = update.shape
+    if target.shape not in ((R, B), (R, T, B)):
+        raise ValueError(f"target {tuple(target.shape)} for inputs {tuple(inputs.shape)}")
     if loss == "squared_error" and update.call.O != 1:
         raise ValueError(f"squared_error is that of one output, not of {update.call.O}")
-    update.call.loss = LOSSES[loss]
-    loss_R = torch.empty(update.shape[0])
-    update.point(target=target_RB.to(torch.int64 if loss == "cross_entropy" else torch.float32), losses=loss_R)
+    update.call.loss, update.call.every = LOSSES[loss], target.ndim == 3
+    loss_R = torch.empty(R)
+    update.point(target=target.to(torch.int64 if loss == "cross_entropy" else torch.float32), losses=loss_R)
     update.rows(gradients, "d")
     if term is not None:
         update.add_omega(term)

@@ -1,4 +1,4 @@
-"""Temporal order and addition, recomputed by brute force from their definitions."""
+"""The tasks, recomputed by brute force from their definitions."""
 
 from math import floor
 
@@ -9,7 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.addition import addition
+from tasks.memorization import memorization
+from tasks.multiplication import multiplication
+from tasks.permutation import permutation
 from tasks.temporal_order import temporal_order
+from tasks.temporal_order_3bit import temporal_order_3bit
 from tests.conftest import make_task
 
 seeds = st.integers(0, 2**32)
@@ -109,3 +113,96 @@ def test_losses_by_hand():
     assert loss.tolist() == pytest.approx([-(np.log(0.3) + np.log(0.7)) / 2])
     total = make_task("addition").loss(torch.tensor([[[0.5], [0.0]]]), torch.tensor([[0.2, 0.4]]))
     assert total.tolist() == pytest.approx([(0.09 + 0.16) / 2])
+
+
+@settings(max_examples=100, deadline=None)
+@given(seeds, lengths, batches)
+def test_temporal_order_3bit(seed, length, batch):
+    symbols, target = temporal_order_3bit(length, batch, np.random.default_rng(seed))
+    assert symbols.shape == (length, batch) and symbols.min() >= 0 and symbols.max() <= 5
+    tenth = floor(length / 10)
+    for b in range(batch):
+        where = [i for i in range(length) if symbols[i, b] < 2]
+        assert len(where) == 3
+        for position, first in zip(where, (tenth, length * 3 // 10, length * 6 // 10), strict=True):
+            assert first <= position < first + tenth
+        assert target[b] == sum(2**k * int(symbols[i, b]) for k, i in enumerate(where))
+
+
+@settings(max_examples=100, deadline=None)
+@given(seeds, lengths, batches)
+def test_multiplication(seed, length, batch):
+    inputs, target = multiplication(length, batch, np.random.default_rng(seed))
+    same, _ = addition(length, batch, np.random.default_rng(seed))
+    assert np.array_equal(inputs, same) and target.dtype == np.float32
+    for b in range(batch):
+        one, other = (float(value) for marker, value in inputs[:, b] if marker == 1)
+        assert target[b] == pytest.approx(one * other, abs=1e-7)
+
+
+@settings(max_examples=100, deadline=None)
+@given(seeds, st.integers(1, 300), batches, st.sampled_from(["first", "every"]))
+def test_permutation(seed, length, batch, predict):
+    symbols, target = permutation(length, batch, np.random.default_rng(seed), predict)
+    assert symbols.shape == (length, batch) and set(symbols[0]) <= {0, 1}
+    assert length == 1 or (symbols[1:].min() >= 2 and symbols[1:].max() <= 99)
+    for b in range(batch):
+        column = [int(symbol) for symbol in symbols[:, b]]
+        if predict == "first":
+            assert target[b] == column[0]
+        else:
+            assert target[:, b].tolist() == column[1:] + column[:1]
+
+
+@settings(max_examples=100, deadline=None)
+@given(seeds, st.integers(1, 300), batches, st.sampled_from([(2, 5), (5, 10), (3, 1)]))
+def test_memorization(seed, length, batch, kind):
+    values, items = kind
+    symbols, target = memorization(length, batch, np.random.default_rng(seed), values, items)
+    assert symbols.shape == target.shape == (length + 2 * items, batch)
+    for b in range(batch):
+        asked = [i for i, symbol in enumerate(symbols[:, b]) if symbol == values + 1]
+        assert asked == [length + items]
+        kept = symbols[:items, b].tolist()
+        assert all(0 <= value < values for value in kept)
+        rest = [i for i in range(items, length + 2 * items) if i != asked[0]]
+        assert all(symbols[i, b] == values for i in rest)
+        assert target[:, b].tolist() == [values] * (length + items) + kept
+
+
+def test_memorization_by_hand():
+    """L = 3, three values of two kinds; wait is 2, the cue 3, the class none 2; at the cue the first value is asked."""
+    symbols, target = memorization(3, 1, np.random.default_rng(2), values=2, items=3)
+    a, b, c = symbols[:3, 0].tolist()
+    assert len({a, b, c}) == 2
+    assert symbols[:, 0].tolist() == [a, b, c, 2, 2, 2, 3, 2, 2]
+    assert target[:, 0].tolist() == [2, 2, 2, 2, 2, 2, a, b, c]
+
+
+def test_new_tasks_are_uniform_and_chance_is_what_it_is():
+    _, order = temporal_order_3bit(50, 40_000, np.random.default_rng(0))
+    assert np.bincount(order, minlength=8) == pytest.approx(5000, abs=5 * 5000**0.5)
+    symbols, first = permutation(50, 40_000, np.random.default_rng(0))
+    assert np.bincount(first, minlength=2) == pytest.approx(20_000, abs=500)
+    assert np.bincount(symbols[1:].ravel(), minlength=100)[2:] == pytest.approx(20_000, abs=5 * 20_000**0.5)
+    inputs, product = multiplication(50, 40_000, np.random.default_rng(0))
+    task = make_task("multiplication")
+    for answer, wrong in ((0.2, 0.23), (0.25, 0.39)):  # always the same
+        output = torch.full((1, 40_000, 1), answer)
+        assert task.wrong(output, torch.from_numpy(product)[None]).float().mean() == pytest.approx(wrong, abs=0.01)
+    kept, _ = memorization(50, 40_000, np.random.default_rng(0), 5, 10)
+    for position in kept[:10]:
+        assert np.bincount(position, minlength=5) == pytest.approx(8000, abs=5 * 8000**0.5)
+
+
+def test_losses_at_every_step_by_hand():
+    """Mean over a replica's own steps and the sequences; padding does not count, whatever it holds."""
+    task = make_task("memorization_5bit")
+    shares = torch.tensor([[[[0.1, 0.2, 0.7]], [[0.5, 0.25, 0.25]]]]).expand(2, 2, 1, 3).clone()  # RTBO
+    shares[1, 1] = float("nan")
+    target = torch.tensor([[[2], [0]], [[2], [1]]])
+    loss = task.loss(shares.log(), target, torch.tensor([2, 1]))
+    assert loss.tolist() == pytest.approx([-(np.log(0.7) + np.log(0.5)) / 2, -np.log(0.7)])
+    output = torch.tensor([[[[0.5], [0.0]], [[1.0], [1.0]]]])
+    every = make_task("addition").loss(output, torch.tensor([[[0.2, 0.4], [1.0, 0.0]]]), torch.tensor([2]))
+    assert every.tolist() == pytest.approx([(0.09 + 0.16 + 0 + 1) / 4])
