@@ -149,6 +149,8 @@ def _objects(cfg: DictConfig, wrong: set[str]) -> list[str]:
         except Exception as error:  # whatever a user's class raises
             cause = error.__cause__ or error
             problems.append(f"{name}: {first_line(cause)}")
+    if "step" in cfg.optimizer and not any(belongs(key, ("optimizer.step", "optimizer.lr")) for key in wrong):
+        problems += _step(cfg)
     extra = set(cfg.trainer) - {key.split(".")[1] for key in RULES if key.startswith("trainer.")}
     if extra:
         from pytorch_lightning import Trainer
@@ -156,6 +158,18 @@ def _objects(cfg: DictConfig, wrong: set[str]) -> list[str]:
         known = inspect.signature(Trainer).parameters
         problems += [f"trainer.{key}: no such key{near(key, [*known])}" for key in sorted(extra) if key not in known]
     return problems
+
+
+def _step(cfg: DictConfig) -> list[str]:
+    """What torch's optimizer says of its keys."""
+    import torch
+
+    try:
+        step = hydra.utils.instantiate(cfg.optimizer.step, lr=cfg.optimizer.lr)
+        step([torch.nn.Parameter(torch.zeros(1))])
+    except Exception as error:  # whatever an optimizer raises
+        return [f"optimizer.step: {first_line(error.__cause__ or error)}"]
+    return []
 
 
 def _between_keys(cfg: DictConfig, wrong: set[str], usable: bool) -> list[str]:
@@ -221,7 +235,7 @@ def belongs(key: str, names: tuple[str, ...]) -> bool:
 
 def science(cfg: Any) -> dict[str, Any]:
     """The keys that a replica's result depends on besides its seed, and their values, sorted; no class names."""
-    kept = ((k, v) for k, v in leaves(cfg) if "_target_" not in k and not belongs(k, (*NO_SCIENCE, "seed", "replicas")))
+    kept = ((k, v) for k, v in leaves(cfg) if k.split(".")[-1] not in ("_target_", "_partial_") and not belongs(k, (*NO_SCIENCE, "seed", "replicas")))
     return dict(sorted((k, str(v) if isinstance(v, list) else v) for k, v in kept))
 
 

@@ -1,5 +1,6 @@
 """The LightningModule: one update of a population, by manual optimization."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ class Training(pl.LightningModule):
         success: the test of a replica.
         direction: how a gradient becomes an update.
         max_steps: updates of each replica.
+        step: makes torch's optimizer from a list of parameters, one learning rate for all; None: gradient descent with
+            each replica's own from the settings (``lr``).
         config: kept in checkpoints; plain numbers, strings, lists and dictionaries.
     """
 
@@ -35,12 +38,13 @@ class Training(pl.LightningModule):
         direction: Direction,
         max_steps: int,
         config: dict[str, Any],
+        step: Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer] | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.task, self.network, self.population = task, network, population
         self.success, self.direction = success, direction
-        self.max_steps, self.config = max_steps, config
+        self.max_steps, self.config, self.step = max_steps, config, step
 
     def training_step(self, block: Block, _: int) -> None:
         present = list(self.population.live)
@@ -59,6 +63,8 @@ class Training(pl.LightningModule):
         if (omega_A := direction.value()) is not None:
             population.noted["omega"] = omega_A
         self.optimizers().step()  # type: ignore[union-attr]
+        if population.diverged_A is not None:  # an optimizer with a memory moves even without a gradient
+            population.theta_AP.data[population.diverged_A] = self.theta_before
         population.record()
         if population.diverged_A is not None:
             diverged_A, population.diverged_A = population.diverged_A.cpu().numpy(), None
@@ -66,11 +72,16 @@ class Training(pl.LightningModule):
             population.leave(diverged_A, DIVERGED)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Each replica's learning rate; the optimizer's own is 1."""
-        self.population.grad_AP.mul_(self.population.settings["lr"][:, None])
+        """Gradient descent takes each replica's learning rate; its own is 1. A step that diverged will be taken back."""
+        population = self.population
+        if self.step is None:
+            population.grad_AP.mul_(population.settings["lr"][:, None])
+        if population.diverged_A is not None:
+            self.theta_before = population.theta_AP.data[population.diverged_A]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        self.population.optimizer = torch.optim.SGD([self.population.attach(self.network)], lr=1.0)
+        parameters = [self.population.attach(self.network)]
+        self.population.optimizer = torch.optim.SGD(parameters, lr=1.0) if self.step is None else self.step(parameters)
         return self.population.optimizer
 
     def on_train_start(self) -> None:
@@ -110,8 +121,8 @@ class Training(pl.LightningModule):
         checkpoint["population"] = population.state_dict()
         checkpoint["state_dict"] = {f"network.{name}": p for name, p in population.parameters().items()}
         for state in checkpoint["optimizer_states"]:
-            for of_parameter in state["state"].values():
-                of_parameter.update(population.memory())
+            # not in place: these are the optimizer's own dictionaries
+            state["state"] = {key: {**own, **population.memory()} for key, own in state["state"].items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.population.load_state_dict(checkpoint["population"])

@@ -37,6 +37,7 @@ def build(cfg: DictConfig) -> tuple[Training, Sequences]:
         raise ConfigurationError(problems)
     task, cell, optimizer = hydra.utils.instantiate(cfg.task), hydra.utils.instantiate(cfg.cell), cfg.optimizer
     direction = hydra.utils.instantiate(optimizer.direction)
+    step = hydra.utils.instantiate(optimizer.step, lr=optimizer.lr) if "step" in optimizer else None
     seeds = range(cfg.seed, cfg.seed + cfg.replicas)
     settings = {
         "lr": optimizer.lr,
@@ -53,6 +54,7 @@ def build(cfg: DictConfig) -> tuple[Training, Sequences]:
         direction,
         max_steps=cfg.trainer.max_steps,
         config=OmegaConf.to_container(cfg, resolve=False),  # type: ignore[arg-type]
+        step=step,
     )
     stops = [success.check_every]
     if cfg.callbacks.get("metrics") is not None:

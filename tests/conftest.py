@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CELLS = sorted(p.stem for p in (ROOT / "conf" / "cell").glob("*.yaml"))
 TASKS = sorted(p.stem for p in (ROOT / "conf" / "task").glob("*.yaml"))
 METHODS = ["msgd", "msgd_c", "msgd_cr"]
+TORCH = ["adadelta", "adagrad", "adam", "rmsprop", "sgd_momentum"]  # torch's optimizers
 EXPERIMENTS = sorted(p.stem for p in (ROOT / "conf" / "experiment").glob("*.yaml"))
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)

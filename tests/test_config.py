@@ -7,7 +7,7 @@ from hydra.errors import HydraException
 from src.config import RULES, check, leaves
 from src.overrides import diagnose
 from src.run import run
-from tests.conftest import CELLS, EXPERIMENTS, METHODS, ROOT, TASKS, compose
+from tests.conftest import CELLS, EXPERIMENTS, METHODS, ROOT, TASKS, TORCH, compose
 
 
 def choices():
@@ -19,7 +19,7 @@ def choices():
 def test_every_choice_is_right_and_every_key_has_a_rule(choice):
     cfg = compose(choice) if not choice.startswith(("logger", "callbacks")) else compose()
     assert check(cfg) == []
-    free = ("_target_", "name", "resume", "logger")
+    free = ("_target_", "name", "resume", "logger", "optimizer.step")  # torch itself looks at the last
     unknown = [
         key
         for key, value in leaves(cfg)
@@ -64,6 +64,10 @@ def test_methods_differ_by_what_the_paper_says():
         (["trainer.precision=16-mixed"], ["must be 32-true"]),
         (["trainer.max_epochs=3"], ["set trainer.max_steps instead"]),
         (["resume=/nowhere"], ["no run with config.yaml"]),
+        (["optimizer=adam", "optimizer.step.betas=[2,0]"], ["optimizer.step: Invalid beta parameter"]),
+        (["optimizer=adam", "+optimizer.step.momentum=1"], ["optimizer.step: "]),
+        (["optimizer=adam", "optimizer.step._target_=torch.optim.Eve"], ["optimizer.step: "]),
+        (["task=permutation", "task.predict=some"], ["must be first or every"]),
         (["task.length=5", "replicas=0", "optimizer.lr=-1"], ["task.length=5", "replicas=0", "optimizer.lr=-1"]),
     ],
 )
@@ -137,8 +141,11 @@ def test_every_experiment_composes_and_runs(experiment, tmp_path):
     assert run(cfg, tmp_path).updates.tolist() == [6, 6]
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("method", METHODS)
+METHODS_AND_TASKS = [(method, task) for method in ("msgd_c", "adam") for task in TASKS]
+METHODS_AND_TASKS += [(method, "temporal_order") for method in (*METHODS, *TORCH) if method not in ("msgd_c", "adam")]
+
+
+@pytest.mark.parametrize(("method", "task"), METHODS_AND_TASKS)
 @pytest.mark.parametrize("cell", CELLS)
 def test_every_cell_method_and_task(cell, method, task, tmp_path):
     keys = ["experiment=smoke", f"cell={cell}", f"optimizer={method}", f"task={task}", "task.length=12"]

@@ -1,5 +1,6 @@
 """The laws: replicas never touch, draws are functions, leaving, checkpoints of all R, exact budgets, resuming."""
 
+import hydra
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +10,7 @@ from omegaconf import OmegaConf
 
 from src.population import Population
 from src.run import build, run, settle_recurrence, trainer
-from tests.conftest import CELLS, METHODS, compose
+from tests.conftest import CELLS, METHODS, TORCH, compose
 
 
 def train(tmp_path, name, *overrides):
@@ -57,11 +58,20 @@ def test_replicas_never_touch(tmp_path, cell, method, hidden):
         ["task=addition", "cell=lstm", "task.max_length=24"],
         ["task.batch_size=3", "cell=smart_tanh"],
         ["task.batch_size=7", "cell=spectral", "optimizer.omega=plain"],
+        ["task=memorization_5bit", "task.max_length=23", "cell=smart_tanh"],
+        ["task=memorization_5bit", "task.max_length=23", "cell=lstm", "recurrence=reference"],
+        ["task=permutation", "task.predict=every", "task.max_length=23", "cell=lstm", "optimizer=adam"],
+        ["optimizer=adadelta", "optimizer.clip=1"],
+        ["optimizer=adagrad"],
+        ["optimizer=adam", "optimizer.clip=1"],
+        ["optimizer=rmsprop"],
+        ["optimizer=sgd_momentum", "optimizer.alpha=2"],
     ],
     ids=" ".join,
 )
 def test_replicas_never_touch_in_other_shapes(tmp_path, keys, hidden):
-    """One output, small batches: torch takes other routines for a batch of one matrix than of several."""
+    """One output, small batches: torch takes other routines for a batch of one matrix than of several. Answers at every
+    step; torch's optimizers."""
     before, results = torch.get_num_threads(), []
     try:
         for threads, replicas, seed in ((1, 1, 7), (2, 1, 7), (1, 3, 6), (2, 3, 6), (2, 8, 5)):
@@ -139,6 +149,30 @@ def test_divergence_freezes_a_replica(tmp_path):
         pd.testing.assert_frame_equal(mine, own, check_exact=True, check_dtype=False)
 
 
+def test_a_diverged_replica_does_not_drift(tmp_path):
+    """The failed step is not applied, though momentum or Adam's memory would move a replica without a gradient."""
+    for method in ("sgd_momentum", "adam"):
+        cfg = compose("experiment=smoke", f"optimizer={method}", "replicas=3", "trainer.max_steps=9")
+        module, data = build(cfg)
+        learn, seen = module.network.learn, []
+
+        def spoil(batch, task, direction, learn=learn, seen=seen, module=module):
+            loss = learn(batch, task, direction)
+            if len(seen) == 5:
+                module.network.W.grad[1] = float("nan")
+                seen.append(module.population.theta_AP.data.clone())
+            else:
+                seen.append(None)
+            return loss
+
+        module.network.learn = spoil
+        (tmp_path / method).mkdir()
+        trainer(cfg, tmp_path / method).fit(module, datamodule=data)
+        population = module.population
+        assert population.status[1] == "diverged" and population.updates.tolist() == [9, 5, 9]
+        assert torch.equal(population.parked[1][0], seen[5][1])
+
+
 def test_parameters_lost_in_the_last_update_are_divergence(tmp_path):
     """Whatever the budget: after update 1 as the last, and at update 2 by the next look."""
     keys = ["optimizer=msgd", "optimizer.lr=3e38", "cell=basic_tanh", "cell.std=3", "replicas=1"]
@@ -158,10 +192,12 @@ def test_checkpoint_holds_all_replicas(tmp_path):
     assert checkpoint["population"]["status"] == expected
 
 
-@pytest.mark.parametrize("stop", [200, 250])
-def test_a_resumed_run_is_the_same_run(tmp_path, stop):
+@pytest.mark.parametrize(
+    ("stop", "method"), [(200, []), (250, []), (250, ["optimizer=adam"]), (200, ["optimizer=sgd_momentum"])]
+)
+def test_a_resumed_run_is_the_same_run(tmp_path, stop, method):
     """Stopped between or at tests, after someone has left, and gone on with: bit for bit as if never stopped."""
-    keys = [*EASY, "replicas=4", "success.sequences=2500"]  # three batches: tests that stop early differ from full ones
+    keys = [*EASY, *method, "replicas=4", "success.sequences=2500"]  # three batches: tests that stop early differ from full ones
     whole, expected = train(tmp_path, "whole", *keys)
     first = [key for key in keys if "max_steps" not in key]
     train(tmp_path, "first", *first, f"trainer.max_steps={stop}")
@@ -241,6 +277,31 @@ def test_optimizer_memory_is_parked_and_restored():
     population.optimizer.step()
     after = population.memory()["exp_avg"]
     assert torch.equal(after[1], before["exp_avg"][1]) and not torch.equal(after[0], before["exp_avg"][0])
+
+
+@pytest.mark.parametrize("method", [*TORCH, "msgd"])
+def test_a_step_is_torchs_on_a_single_copy(method):
+    """Bit for bit; gradient descent, where the learning rate is multiplied first, to one rounding."""
+    cfg = compose(f"optimizer={method}", "replicas=3", "cell.hidden_size=37")
+    module, _ = build(cfg)
+    optimizer, population = module.configure_optimizers(), module.population
+    generator = torch.Generator().manual_seed(0)
+    row = {name: torch.nn.Parameter(p.detach()[1].clone()) for name, p in module.network.named_parameters()}
+    factory = hydra.utils.instantiate(cfg.optimizer.step) if method != "msgd" else torch.optim.SGD
+    single = factory(list(row.values()), lr=cfg.optimizer.lr)
+    for _ in range(20):
+        population.grad_AP.copy_(torch.randn(population.grad_AP.shape, generator=generator))
+        for name, p in module.network.named_parameters():
+            row[name].grad = p.grad[1].clone()
+        module.on_before_optimizer_step(optimizer)
+        optimizer.step()
+        single.step()
+        for name, p in module.network.named_parameters():
+            if method == "msgd":
+                torch.testing.assert_close(p[1], row[name], rtol=1e-6, atol=1e-8)
+                row[name].data.copy_(p[1])
+            else:
+                assert torch.equal(p[1], row[name]), name
 
 
 def test_a_checkpoint_of_other_seeds_is_refused():
