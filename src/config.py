@@ -189,6 +189,14 @@ def _between_keys(cfg: DictConfig, wrong: set[str], usable: bool) -> list[str]:
         problems.append(f"seed={cfg.seed}: the last replica's seed must stay below 2**63")
     if cfg.trainer.max_epochs is not None:
         problems.append(f"trainer.max_epochs: {cfg.task.name} draws fresh data for ever; set trainer.max_steps instead")
+    if usable and cfg.optimizer.alpha and "optimizer.alpha" not in wrong:
+        from src.cells import AutogradCell
+
+        if issubclass(hydra.utils.get_class(cfg.cell._target_), AutogradCell):
+            problems.append(
+                f"optimizer.alpha={cfg.optimizer.alpha}: {cfg.cell.name} runs by autograd, which leaves none of the "
+                "factors that Ω is made of; use optimizer.alpha=0"
+            )
     if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
         problems.append(f"trainer.accelerator={accelerator}: torch sees no GPU here; use cpu")
     if cfg.recurrence == "fused":
@@ -235,7 +243,8 @@ def belongs(key: str, names: tuple[str, ...]) -> bool:
 
 def science(cfg: Any) -> dict[str, Any]:
     """The keys that a replica's result depends on besides its seed, and their values, sorted; no class names."""
-    kept = ((k, v) for k, v in leaves(cfg) if k.split(".")[-1] not in ("_target_", "_partial_") and not belongs(k, (*NO_SCIENCE, "seed", "replicas")))
+    free = (*NO_SCIENCE, "seed", "replicas")
+    kept = ((k, v) for k, v in leaves(cfg) if not k.endswith(("_target_", "_partial_")) and not belongs(k, free))
     return dict(sorted((k, str(v) if isinstance(v, list) else v) for k, v in kept))
 
 

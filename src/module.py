@@ -72,7 +72,7 @@ class Training(pl.LightningModule):
             population.leave(diverged_A, DIVERGED)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Gradient descent takes each replica's learning rate; its own is 1. A step that diverged will be taken back."""
+        """Gradient descent takes each replica's learning rate. A step that diverged is going to be taken back."""
         population = self.population
         if self.step is None:
             population.grad_AP.mul_(population.settings["lr"][:, None])

@@ -1,22 +1,19 @@
 """R networks side by side: input projection, recurrence, readout."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from src.cells import Cell, Parameters
+from src.cells import Cell
 from src.directions import Direction
 from src.linalg import matmul, product
-from src.recurrence import Tape, Weights, learn, recur
+from src.recurrence import NAMES, Tape, Weights, learn, recur
 from tasks.datamodule import Batch
 from tasks.draws import Stream, generator
 from tasks.task import Task
-
-WEIGHTS = [field.name for field in fields(Weights)]
 
 CHUNK = 100
 """Steps taken at a time when no gradient is wanted: bounds the memory of tests on long sequences."""
@@ -27,7 +24,7 @@ class Network(nn.Module):
 
     Args:
         cell: the recurrence, see src/cells.
-        stacks: W_in RIG, W RHG, b RG, W_out RHO, b_out RO.
+        stacks: W_in RIG, W RHG, b RG, W_out RHO, b_out RO, and those that only the cell knows.
     """
 
     W_in: nn.Parameter
@@ -39,16 +36,17 @@ class Network(nn.Module):
     def __init__(self, cell: Cell, stacks: dict[str, Tensor]) -> None:
         super().__init__()
         self.cell = cell
-        for name in Parameters._fields:
-            self.register_parameter(name, nn.Parameter(stacks[name]))
+        for name, stack in stacks.items():
+            self.register_parameter(name, nn.Parameter(stack))
 
     @classmethod
     def start(cls, cell: Cell, task: Task, seeds: Sequence[int]) -> "Network":
         """Initial networks, one a seed."""
-        starts = [cell.start(task.inputs, task.outputs, generator(seed, Stream.START, 0)) for seed in seeds]
-        return cls(
-            cell, {name: torch.from_numpy(np.stack([getattr(s, name) for s in starts])) for name in Parameters._fields}
-        )
+        starts = []
+        for seed in seeds:
+            draws = generator(seed, Stream.START, 0)
+            starts.append(cell.start(task.inputs, task.outputs, draws)._asdict() | cell.start_own(draws))
+        return cls(cell, {name: torch.from_numpy(np.stack([start[name] for start in starts])) for name in starts[0]})
 
     def select(self, rows: Sequence[int]) -> "Network":
         """A copy of some replicas, without gradients."""
@@ -109,7 +107,7 @@ class Network(nn.Module):
 
     def _bound(self) -> tuple[Weights, Weights]:
         """Parameters and gradients as they lie now."""
-        own = [self._parameters[name] for name in WEIGHTS]
+        own = [self._parameters[name] for name in NAMES]
         gradients = [p.grad for p in own if p is not None]
         if any(grad is None for grad in gradients):
             raise ValueError("every parameter needs a grad, which learn() overwrites")
@@ -118,7 +116,8 @@ class Network(nn.Module):
     @property
     def weights(self) -> Weights:
         """What the recurrence wants."""
-        return Weights(*(getattr(self, name) for name in WEIGHTS))
+        stacks: dict[str, Tensor] = dict(self.named_parameters())
+        return Weights(**{name: stacks.pop(name) for name in NAMES}, own=stacks)  # type: ignore[arg-type]
 
     def readout(self, h: Tensor) -> Tensor:
         """h W_out + b_out, for h of one step, RBH, or of all, RTBH."""

@@ -16,6 +16,7 @@ CELLS = sorted(p.stem for p in (ROOT / "conf" / "cell").glob("*.yaml"))
 TASKS = sorted(p.stem for p in (ROOT / "conf" / "task").glob("*.yaml"))
 METHODS = ["msgd", "msgd_c", "msgd_cr"]
 TORCH = ["adadelta", "adagrad", "adam", "rmsprop", "sgd_momentum"]  # torch's optimizers
+AUTOGRAD = ["gru"]  # cells without Ω
 EXPERIMENTS = sorted(p.stem for p in (ROOT / "conf" / "experiment").glob("*.yaml"))
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)

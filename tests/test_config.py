@@ -7,7 +7,7 @@ from hydra.errors import HydraException
 from src.config import RULES, check, leaves
 from src.overrides import diagnose
 from src.run import run
-from tests.conftest import CELLS, EXPERIMENTS, METHODS, ROOT, TASKS, TORCH, compose
+from tests.conftest import AUTOGRAD, CELLS, EXPERIMENTS, METHODS, ROOT, TASKS, TORCH, compose
 
 
 def choices():
@@ -17,7 +17,7 @@ def choices():
 
 @pytest.mark.parametrize("choice", choices())
 def test_every_choice_is_right_and_every_key_has_a_rule(choice):
-    cfg = compose(choice) if not choice.startswith(("logger", "callbacks")) else compose()
+    cfg = compose(choice, "optimizer.alpha=0") if not choice.startswith(("logger", "callbacks")) else compose()
     assert check(cfg) == []
     free = ("_target_", "name", "resume", "logger", "optimizer.step")  # torch itself looks at the last
     unknown = [
@@ -67,6 +67,7 @@ def test_methods_differ_by_what_the_paper_says():
         (["optimizer=adam", "optimizer.step.betas=[2,0]"], ["optimizer.step: Invalid beta parameter"]),
         (["optimizer=adam", "+optimizer.step.momentum=1"], ["optimizer.step: "]),
         (["optimizer=adam", "optimizer.step._target_=torch.optim.Eve"], ["optimizer.step: "]),
+        (["cell=gru"], ["gru runs by autograd"]),
         (["task=permutation", "task.predict=some"], ["must be first or every"]),
         (["task.length=5", "replicas=0", "optimizer.lr=-1"], ["task.length=5", "replicas=0", "optimizer.lr=-1"]),
     ],
@@ -82,10 +83,10 @@ def test_bad_values_are_all_named(overrides, words):
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["optimizer=msgdcr"], ["optimizer=msgdcr: no such choice; did you mean msgd_cr?; there are msgd, msgd_c"]),
+        (["optimizer=msgdcr"], ["optimizer=msgdcr: no such choice; did you mean msgd_cr?; there are adadelta, adagrad"]),
         (["taks=addition"], ["taks: no such key; did you mean task?"]),
         (["task.lenght=50"], ["task.lenght: no such key; did you mean task.length?"]),
-        (["optimizer=adm", "cell=gru", "sed=3"], ["optimizer=adm", "cell=gru", "sed: no such key; did you mean seed?"]),
+        (["optimizer=adm", "cell=gro", "sed=3"], ["optimizer=adm", "cell=gro", "sed: no such key; did you mean seed?"]),
         (["cell=lsmt", "optimizer.lr=-1"], ["did you mean lstm?", "optimizer.lr=-1: must be a number above 0"]),
         (["cell=lstm", "cell.std=0.1"], ["cell.std: no such key"]),
         (["task.length=["], ["task.length=[: cannot be read"]),
@@ -148,8 +149,11 @@ METHODS_AND_TASKS += [(method, "temporal_order") for method in (*METHODS, *TORCH
 @pytest.mark.parametrize(("method", "task"), METHODS_AND_TASKS)
 @pytest.mark.parametrize("cell", CELLS)
 def test_every_cell_method_and_task(cell, method, task, tmp_path):
+    if cell in AUTOGRAD and method == "msgd_cr":
+        return  # refused
     keys = ["experiment=smoke", f"cell={cell}", f"optimizer={method}", f"task={task}", "task.length=12"]
     population = run(compose(*keys), tmp_path / "40")
-    assert population.updates.tolist() == [40] * 5 and (population.last["error"] <= 1).all()
+    assert all(n == 40 or s == "solved" for n, s in zip(population.updates, population.status, strict=True))
+    assert (population.last["error"] <= 1).all()
     first = run(compose(*keys, "trainer.max_steps=1"), tmp_path / "1").parameters()
     assert all((p != first[name]).any() for name, p in population.parameters().items())

@@ -162,6 +162,43 @@ def test_equals_torchs_own_cells(cell_name):
         torch.testing.assert_close(network.W_out.grad[r], head.weight.grad.T)
 
 
+@pytest.mark.parametrize("task_name", ["temporal_order", "addition", "memorization_5bit"])
+def test_a_cell_run_by_autograd_is_torchs_gru(task_name):
+    """Outputs and every gradient in float64, ragged lengths; three replicas beside three times nn.GRU."""
+    _, task, network, inputs, target, length = setup("gru", task_name, std=0.4)
+    output = network(inputs, length, every_step=task.every_step)
+    loss_R = task.loss(output, target, length)
+    loss_R.sum().backward()
+    for r in range(R):
+        own, head = nn.GRU(task.inputs, 7).double(), nn.Linear(7, task.outputs).double()
+        with torch.no_grad():
+            own.weight_ih_l0.copy_(network.W_in[r].T)
+            own.weight_hh_l0.copy_(network.W[r].T)
+            own.bias_ih_l0.copy_(network.b[r])
+            own.bias_hh_l0.zero_()[14:] = network.b_n[r]
+            head.weight.copy_(network.W_out[r].T)
+            head.bias.copy_(network.b_out[r])
+        x = inputs[r, : length[r]]
+        h, _ = own(x if x.is_floating_point() else nn.functional.one_hot(x.long(), task.inputs).double())
+        wanted = target[r, : length[r]] if task.every_step else target[r]
+        answer = head(h) if task.every_step else head(h[-1])
+        if task_name == "addition":
+            loss = nn.functional.mse_loss(answer[..., 0], wanted)
+        else:
+            loss = nn.functional.cross_entropy(answer.flatten(0, -2), wanted.flatten())
+        loss.backward()
+        torch.testing.assert_close(output[r, : length[r]] if task.every_step else output[r], answer)
+        torch.testing.assert_close(loss_R[r], loss)
+        torch.testing.assert_close(network.W.grad[r], own.weight_hh_l0.grad.T)
+        torch.testing.assert_close(network.W_in.grad[r], own.weight_ih_l0.grad.T)
+        torch.testing.assert_close(network.b.grad[r], own.bias_ih_l0.grad)
+        torch.testing.assert_close(network.b_n.grad[r], own.bias_hh_l0.grad[14:])
+        torch.testing.assert_close(network.W_out.grad[r], head.weight.grad.T)
+        torch.testing.assert_close(network.b_out.grad[r], head.bias.grad)
+    with pytest.raises(ValueError, match="autograd"):
+        network(inputs, length, Tape(keep=True))
+
+
 def test_state_is_carried_and_chunks_change_nothing(monkeypatch):
     """Neither in the answer at the last step nor in those at every step; answers in padding do not count."""
     seen = []

@@ -1,11 +1,13 @@
 """Cells: their equation, the way back through it, and how they start.
 
-A cell here is anything of the form ``a_t = z_t + h_{t-1} W``, ``state_t = advance(a_t, state_{t-1})`` with h the first
-part of the state. The time loop (src/recurrence) knows no more than that, and Ω needs no more.
+The cells of the papers are of the form ``a_t = z_t + h_{t-1} W``, ``state_t = advance(a_t, state_{t-1})`` with h the
+first part of the state. The time loop (src/recurrence) knows no more than that, and Ω needs no more. Any other cell can
+be had as an AutogradCell: a step forward in torch's operations.
 """
 
-from src.cells.cell import Cell, Parameters
+from src.cells.cell import AutogradCell, Cell, ExplicitCell, Parameters
+from src.cells.gru import GRU
 from src.cells.lstm import LSTM
 from src.cells.vanilla import Vanilla
 
-__all__ = ["LSTM", "Cell", "Parameters", "Vanilla"]
+__all__ = ["GRU", "LSTM", "AutogradCell", "Cell", "ExplicitCell", "Parameters", "Vanilla"]

@@ -2,10 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from src.recurrence.interface import Weights
 
 State = tuple[Tensor, ...]
 """Parts of the state handed to the next step, each RBH; the first is h, what the readout sees."""
@@ -22,7 +25,7 @@ class Parameters(NamedTuple):
 
 
 class Cell(ABC):
-    """One step forward and one step back, elementwise over all replicas and sequences.
+    """What all cells have; one of one's own subclasses :class:`ExplicitCell` or :class:`AutogradCell`.
 
     Args:
         name: what tables call it.
@@ -43,6 +46,21 @@ class Cell(ABC):
         return self
 
     @abstractmethod
+    def start(self, inputs: int, outputs: int, draws: np.random.Generator) -> Parameters:
+        """Draws one replica's initial parameters for I inputs and O outputs."""
+
+    def start_own(self, draws: np.random.Generator) -> dict[str, np.ndarray]:
+        """Then draws those that only this cell knows, float32, by name; an :class:`AutogradCell` may have some."""
+        return {}
+
+
+class ExplicitCell(Cell):
+    """``a_t = z_t + h_{t-1} W``, and then one step forward and one step back, elementwise, written down.
+
+    Needs no autograd, and the directions that reweight the factors of the gradient (Ω) work with it.
+    """
+
+    @abstractmethod
     def advance(self, a: Tensor, before: State) -> tuple[State, State]:
         """Step t. ``a`` RBG may be overwritten.
 
@@ -59,6 +77,24 @@ class Cell(ABC):
             the state after the first (h reaches the next step through W alone).
         """
 
+
+class AutogradCell(Cell):
+    """One step forward in plain torch operations; autograd goes back. Slower, and without Ω.
+
+    For replicas to be independent bit for bit (law 1) use :func:`src.linalg.matmul` and :func:`logistic`.
+    """
+
     @abstractmethod
-    def start(self, inputs: int, outputs: int, draws: np.random.Generator) -> Parameters:
-        """Draws one replica's initial parameters for I inputs and O outputs."""
+    def step(self, z_RBG: Tensor, state: State, weights: "Weights") -> State:
+        """Step t.
+
+        Args:
+            z_RBG: x_t W_in + b.
+            state: before the step.
+            weights: stacked parameters; those of :meth:`start_own` in ``weights.own``.
+        """
+
+
+def logistic(a: Tensor) -> Tensor:
+    """1 / (1 + exp(-a)), by tanh: torch.sigmoid rounds differently with the size of the tensor."""
+    return (a * 0.5).tanh() * 0.5 + 0.5

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src.cells.cell import Cell, Parameters, State
+from src.cells.cell import ExplicitCell, Parameters, State
 
 
-class LSTM(Cell):
+class LSTM(ExplicitCell):
     """All weights ~ U(-1/sqrt(H), 1/sqrt(H)), as torch.nn.LSTM and torch.nn.Linear start.
 
     Args:

@@ -1,27 +1,27 @@
 """The simple recurrent network, h_t = σ(x_t W_in + h_{t-1} W + b), with the starts of P13 and G16."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from src.cells.cell import Cell, Parameters, State
+from src.cells.cell import ExplicitCell, Parameters, State, logistic
 from src.linalg import spectral_radius
 
-# σ and σ' as a function of h = σ(a). The logistic function is written with tanh because torch.sigmoid rounds
-# differently with the size of the tensor, which would let replicas touch (law 1).
-ACTIVATIONS = {
+# σ and σ' as a function of h = σ(a)
+Function = Callable[[Tensor], Tensor]
+ACTIVATIONS: dict[str, tuple[Function, Function]] = {
     "tanh": (torch.tanh, lambda h: 1 - h * h),
-    "sigmoid": (lambda a: (a * 0.5).tanh() * 0.5 + 0.5, lambda h: h * (1 - h)),
+    "sigmoid": (logistic, lambda h: h * (1 - h)),
     "relu": (torch.relu, lambda h: (h > 0).to(h.dtype)),
     "elu": (lambda a: torch.where(a < 0, a.clamp(max=0).expm1(), a), lambda h: torch.where(h < 0, h + 1, 1.0)),
     "identity": (lambda a: a, torch.ones_like),
 }
 
 
-class Vanilla(Cell):
+class Vanilla(ExplicitCell):
     """W_in, W_out ~ N(0, std); W ~ N(0, std), made sparse and scaled if asked to; biases 0.
 
     Args:

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from src.cells import Cell
+from src.cells import AutogradCell, Cell, ExplicitCell
 from src.recurrence import cpu, reference
-from src.recurrence.interface import Factors, Tape, Weights
+from src.recurrence.interface import NAMES, Factors, Tape, Weights
 from src.recurrence.omega import OmegaTerm
 
-__all__ = ["FUSED", "REFERENCE", "Factors", "OmegaTerm", "Tape", "Weights", "learn", "recur", "use", "which"]
+__all__ = ["FUSED", "NAMES", "REFERENCE", "Factors", "OmegaTerm", "Tape", "Weights", "learn", "recur", "use", "which"]
 
 # Vanishing gradients become denormal floats, which are slow on CPUs and carry nothing here. Threads inherit the mode of
 # the thread that starts them, so it is set before any work is done.
@@ -74,13 +74,17 @@ def recur(
         h_RTBH, or None unless ``every_step``; and the state after each replica's last step.
 
     Raises:
-        ValueError: a length outside [0, T].
+        ValueError: a length outside [0, T]; a tape that asks for anything of a cell that runs by autograd.
         IndexError: a symbol outside [0, I).
     """
     R, _, B = inputs.shape[:3]
     if state is None:
         state = (weights.W.new_zeros(R, B, cell.hidden_size),) * cell.parts
     _check(length_R, inputs)
+    if isinstance(cell, AutogradCell):
+        if tape is not None and (tape.keep or tape.reweight is not None):
+            raise ValueError(f"{cell.name} runs by autograd: there are no factors to keep or to reweight, so no Ω")
+        return reference.by_autograd(cell, inputs, weights, state, length_R, every_step)
     learned = (inputs, weights.W, weights.W_in, weights.b, *state)
     keep = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in learned)
     h_RTBH, *last = _Recurrence.apply(cell, tape or Tape(), length_R, keep, every_step, *learned)
@@ -139,7 +143,7 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, cell: Cell, tape: Tape, length_R: Tensor | None, keep: bool, every_step: bool, *learned: Any
+        ctx: Any, cell: ExplicitCell, tape: Tape, length_R: Tensor | None, keep: bool, every_step: bool, *learned: Any
     ) -> Any:
         inputs, W, W_in, b, *state = learned
         ctx.set_materialize_grads(False)

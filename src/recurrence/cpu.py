@@ -1,7 +1,6 @@
 """The recurrence on CPUs: cpu.cpp, compiled at first use (build.py), called on torch's memory."""
 
 import ctypes
-from dataclasses import fields
 from functools import cache
 
 import torch
@@ -11,13 +10,12 @@ from src.cells import LSTM, Cell, Vanilla
 from src.cells.cell import State
 from src.linalg import product
 from src.recurrence.build import Unavailable, build
-from src.recurrence.interface import Factors, Gradients, Reweight, Tape, Weights
+from src.recurrence.interface import NAMES, Factors, Gradients, Reweight, Tape, Weights
 from src.recurrence.memory import empty
 from src.recurrence.omega import OmegaTerm
 from src.recurrence.reference import weighted_left
 
-WEIGHTS = tuple(field.name for field in fields(Weights))
-GRADIENTS = tuple(f"d{name}" for name in WEIGHTS)
+GRADIENTS = tuple(f"d{name}" for name in NAMES)
 LOSSES = {"cross_entropy": 1, "squared_error": 2}
 DENSE, SYMBOLS_8, SYMBOLS_64, VECTORS = range(4)
 FORMS = {"squared": 0, "plain": 1}
@@ -35,8 +33,8 @@ class _Call(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("R", "T", "B", "H", "I", "O")),
         *((name, ctypes.c_int64) for name in ("lstm", "threads", "input", "form", "loss", "every", "pad")),
         *((name, ctypes.c_void_p) for name in ("length", "activation", "x", "target")),
-        *((name, ctypes.c_void_p) for name in (*WEIGHTS, *GRADIENTS)),
-        *((f"{name}_next", ctypes.c_int64) for name in (*WEIGHTS, *GRADIENTS)),
+        *((name, ctypes.c_void_p) for name in (*NAMES, *GRADIENTS)),
+        *((f"{name}_next", ctypes.c_int64) for name in (*NAMES, *GRADIENTS)),
         *((name, ctypes.c_void_p) for name in ("h0", "c0", "h", "c", "gates", "h_last", "c_last")),
         *((name, ctypes.c_void_p) for name in ("dh", "dh_last", "dc_last", "dh0", "dc0")),
         *((name, ctypes.c_void_p) for name in ("delta", "d", "v", "d2", "v2", "dz", "losses", "alpha", "omega")),

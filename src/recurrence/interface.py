@@ -11,20 +11,26 @@ from torch import Tensor
 
 from src.cells.cell import State
 
+NAMES = ("W", "W_in", "b", "W_out", "b_out")
+
 
 @dataclass
 class Weights:
-    """Of R replicas, or their gradients. Without ``W_in`` and ``b`` the inputs are the drive z itself."""
+    """Of R replicas, or their gradients. Without ``W_in`` and ``b`` the inputs are the drive z itself.
+
+    ``own`` holds the parameters that only the cell itself knows.
+    """
 
     W: Tensor  # RHG
     W_in: Tensor | None = None  # RIG
     b: Tensor | None = None  # RG
     W_out: Tensor | None = None  # RHO; the readout is :func:`~src.recurrence.learn`'s alone
     b_out: Tensor | None = None  # RO
+    own: dict[str, Tensor] = field(default_factory=dict)
 
     def named(self) -> list[tuple[str, Tensor]]:
-        """Those that are there."""
-        return [(name, tensor) for name, tensor in vars(self).items() if tensor is not None]
+        """Those that are there, the cell's own left out."""
+        return [(name, getattr(self, name)) for name in NAMES if getattr(self, name) is not None]
 
 
 @dataclass

@@ -4,11 +4,13 @@ With d_t = dL/d(state_t), total, and row vectors: δ_t = dL/da_t, v_t = δ_t W�
 Memory is laid out step by step (TRBH); the tensors returned are views of it as RTBH.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from src.cells import Cell
+from src.cells import AutogradCell, ExplicitCell
 from src.cells.cell import State
 from src.linalg import matmul, product
 from src.recurrence.interface import Factors, Gradients, Tape, Weights
@@ -29,7 +31,7 @@ class Run:
 
     def __init__(
         self,
-        cell: Cell,
+        cell: ExplicitCell,
         inputs: Tensor,
         weights: Weights,
         state: State,
@@ -93,6 +95,35 @@ class Run:
             return by_replica
         inside = torch.arange(len(by_step), device=by_step.device) < self.length_R[:, None]
         return torch.where(inside.view(*inside.shape, *[1] * (by_step.ndim - 2)), by_replica, 0.0)
+
+
+def by_autograd(
+    cell: AutogradCell, inputs: Tensor, weights: Weights, state: State, length_R: Tensor | None, every_step: bool
+) -> tuple[Tensor | None, State]:
+    """The same pass for a cell that autograd takes back: h_RTBH, if wanted, and the last state."""
+    inputs = inside(inputs, weights, length_R)
+    z_RTBG = inputs if weights.W_in is None else _Projection.apply(inputs, weights.W_in, weights.b)
+    each = []
+    for t, z_RBG in enumerate(z_RTBG.unbind(1)):
+        active = None if length_R is None else (length_R > t)[:, None, None]
+        after = cell.step(z_RBG, state, weights)
+        state = tuple(_where(active, new, old) for new, old in zip(after, state, strict=True))
+        if every_step:
+            each.append(_where(active, state[0], 0.0))
+    return torch.stack(each, dim=1) if every_step else None, state
+
+
+class _Projection(torch.autograd.Function):
+    """:func:`project` and its :func:`input_gradients`."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, W_in: Tensor, b: Tensor) -> Tensor:
+        ctx.save_for_backward(inputs, W_in)
+        return project(inputs, Weights(W_in, W_in, b))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        return None, *input_gradients(*ctx.saved_tensors, *grads)
 
 
 def weighted_left(factors: Factors, tape: Tape) -> Tensor:
