@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -109,6 +110,38 @@ def error(replicas: Sequence[Replica]) -> Figure:
             axis.grid(axis="y", alpha=0.3)
         row[0].set_ylabel(f"{_words(task)}\nwrong sequences (%)")
     _legend(figure, dict(sorted(drawn.items())), "a line a replica, ending in a circle where it solved the task")
+    return figure
+
+
+def evaluation(table: pd.DataFrame, trained_on: tuple[int, int | None]) -> Figure:
+    """Error against length of a trained population, a thin line a replica and their median; the lengths of training
+    shaded. Lengths are on a logarithmic scale if they span more than a factor of ten.
+
+    Args:
+        table: as evaluation.csv.
+        trained_on: length and max_length of the run.
+    """
+    wide = 100 * table.pivot(index="length", columns="seed", values="error")
+    figure = Figure(figsize=(5.5, 3.6), layout="constrained")
+    axis = figure.subplots()
+    low, high = trained_on[0], trained_on[1] or trained_on[0]
+    if low == high:
+        axis.axvline(low, color="0.85", lw=6, label="length of training")
+    else:
+        axis.axvspan(low, high, color="0.9", label="lengths of training")
+    for k, seed in enumerate(wide.columns):
+        axis.plot(wide[seed], color=COLOURS[0], lw=0.8, alpha=0.7, label="a replica" if k == 0 else None)
+    axis.plot(wide.median(axis=1), color=COLOURS[1], marker="o", ms=4, lw=2, label="median")
+    if wide.index.max() > 10 * wide.index.min():
+        axis.set_xscale("log")
+        axis.set_xticks(wide.index, [f"{length:g}" for length in wide.index], fontsize=7, rotation=45)
+        axis.minorticks_off()
+    first = table.iloc[0]
+    top = max(5.0, 1.08 * float(wide.max(axis=None)))
+    axis.set(ylim=(-0.02 * top, top), xlabel="length T (steps)", ylabel="wrong sequences (%)")
+    axis.set_title(f"{_words(first['task'])}, {_words(first['cell'])}, {first['optimizer']}", fontsize=10)
+    axis.grid(axis="y", alpha=0.3)
+    axis.legend(frameon=False, fontsize=8)
     return figure
 
 

@@ -20,6 +20,7 @@ class Stream(IntEnum):
     TEST = 3  # test sequences and their lengths; index: the update after which the replica is tested
     BETA = 4  # weights of the simplex direction; index: update
     NOISE = 5  # noise inside a network; index: update
+    EVALUATION = 6  # sequences of an evaluation, and their lengths; index: nominal length
 
 
 DRAW = 16

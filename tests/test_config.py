@@ -83,7 +83,10 @@ def test_bad_values_are_all_named(overrides, words):
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["optimizer=msgdcr"], ["optimizer=msgdcr: no such choice; did you mean msgd_cr?; there are adadelta, adagrad"]),
+        (
+            ["optimizer=msgdcr"],
+            ["optimizer=msgdcr: no such choice; did you mean msgd_cr?; there are adadelta, "],
+        ),
         (["taks=addition"], ["taks: no such key; did you mean task?"]),
         (["task.lenght=50"], ["task.lenght: no such key; did you mean task.length?"]),
         (["optimizer=adm", "cell=gro", "sed=3"], ["optimizer=adm", "cell=gro", "sed: no such key; did you mean seed?"]),

@@ -1,0 +1,119 @@
+"""What was trained, handed on: a population as it was saved, a replica as torch's own modules, and starts for those."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pandas as pd
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from src.cells import GRU, LSTM, Cell, Vanilla
+from src.config import ConfigurationError
+from src.network import Network
+from tasks.draws import Stream, generator
+from tasks.task import Task
+
+CELLS = Path(__file__).resolve().parent.parent / "conf" / "cell"
+
+
+@dataclass
+class Trained:
+    """A population as its run left it: replicas that solved the task or diverged as they were then."""
+
+    config: DictConfig
+    network: Network  # all R
+    results: pd.DataFrame  # results.csv, a row a replica
+
+    @property
+    def seeds(self) -> list[int]:
+        return self.results["seed"].tolist()
+
+    @property
+    def task(self) -> Task:
+        return hydra.utils.instantiate(self.config.task)
+
+
+def load_population(directory: str | Path) -> Trained:
+    """All R replicas of a run's directory (``runs/...``, or ``sweeps/.../NUMBER``).
+
+    Raises:
+        ConfigurationError: no run there, or none that has come to its first test.
+    """
+    directory = Path(directory)
+    files = [directory / name for name in ("config.yaml", "results.csv", "checkpoints/last.ckpt")]
+    if missing := [str(file) for file in files if not file.is_file()]:
+        raise ConfigurationError([f"{directory}: no trained population there, {missing[0]} is missing"])
+    config = OmegaConf.load(files[0])
+    assert isinstance(config, DictConfig)
+    saved = torch.load(files[2], map_location="cpu", weights_only=True)["state_dict"]
+    stacks = {name.removeprefix("network."): stack for name, stack in saved.items()}
+    return Trained(config, Network(hydra.utils.instantiate(config.cell), stacks), pd.read_csv(files[1]))
+
+
+def load_replica(directory: str | Path, seed: int) -> tuple[nn.RNNBase, nn.Linear]:
+    """One replica's network in plain torch: an nn.RNN, nn.LSTM or nn.GRU and the nn.Linear that reads out its h.
+
+    Inputs are (T, B, I), symbols one-hot; the outputs are those of the run's network to float32's roundings.
+
+    Raises:
+        ConfigurationError: as :func:`load_population`; a seed that is not in the run.
+        ValueError: units that torch's modules do not have (nn.RNN: tanh and relu only).
+    """
+    population = load_population(directory)
+    if seed not in population.seeds:
+        raise ConfigurationError([f"{directory}: no replica of seed {seed}; there are {population.seeds}"])
+    row = population.seeds.index(seed)
+    stacks = {name: p.detach()[row] for name, p in population.network.named_parameters()}
+    inputs, (hidden, outputs) = len(stacks["W_in"]), stacks["W_out"].shape
+    rnn, readout = _module(population.network.cell)(inputs, hidden), nn.Linear(hidden, outputs)
+    _fill(rnn, readout, stacks)
+    return rnn, readout
+
+
+def initialize_(rnn: nn.RNNBase, readout: nn.Linear, start: str, seed: int = 0, **keys: Any) -> None:
+    """Starts one's own nn.RNN, nn.LSTM or nn.GRU of one layer, and its readout, as a cell of conf/cell/ starts.
+
+    Args:
+        start: ``smart_tanh``, ``basic_tanh``, ``spectral``, ...
+        seed: the replica of this seed starts with the same numbers.
+        keys: of that file, to be replaced: ``spectral_radius=1.2``.
+
+    Raises:
+        ValueError: a module of another kind than the start's, of several layers or directions, or without biases.
+    """
+    config = OmegaConf.merge(OmegaConf.load(CELLS / f"{start}.yaml"), keys, {"hidden_size": rnn.hidden_size})
+    cell: Cell = hydra.utils.instantiate(config)
+    own = _module(cell)(rnn.input_size, rnn.hidden_size)
+    if (rnn.mode, 1, False, True, 0) != (own.mode, rnn.num_layers, rnn.bidirectional, rnn.bias, rnn.proj_size):
+        raise ValueError(f"{start} starts {own}, not {rnn}")
+    draws = generator(seed, Stream.START, 0)
+    parameters = cell.start(rnn.input_size, readout.out_features, draws)._asdict() | cell.start_own(draws)
+    _fill(rnn, readout, {name: torch.from_numpy(p) for name, p in parameters.items()})
+
+
+def _module(cell: Cell) -> Any:
+    """Torch's module of the same equations."""
+    if type(cell) is LSTM:
+        return nn.LSTM
+    if type(cell) is GRU:
+        return nn.GRU
+    if type(cell) is Vanilla and cell.activation in ("tanh", "relu"):
+        return lambda inputs, hidden: nn.RNN(inputs, hidden, nonlinearity=cell.activation)
+    raise ValueError(f"torch has no module for {cell.name}; load_population() gives the network itself")
+
+
+@torch.no_grad()
+def _fill(rnn: nn.RNNBase, readout: nn.Linear, p: dict[str, Tensor]) -> None:
+    """Torch multiplies from the other side, and has two biases: the second is 0 but for GRU's b_n."""
+    weights = dict(rnn.named_parameters())
+    weights["weight_ih_l0"].copy_(p["W_in"].T)
+    weights["weight_hh_l0"].copy_(p["W"].T)
+    weights["bias_ih_l0"].copy_(p["b"])
+    weights["bias_hh_l0"].zero_()
+    if "b_n" in p:
+        weights["bias_hh_l0"][2 * rnn.hidden_size :] = p["b_n"]
+    readout.weight.copy_(p["W_out"].T)
+    readout.bias.copy_(p["b_out"])
