@@ -189,6 +189,11 @@ def _between_keys(cfg: DictConfig, wrong: set[str], usable: bool) -> list[str]:
         problems.append(f"seed={cfg.seed}: the last replica's seed must stay below 2**63")
     if cfg.trainer.max_epochs is not None:
         problems.append(f"trainer.max_epochs: {cfg.task.name} draws fresh data for ever; set trainer.max_steps instead")
+    for names, key in ((("msgd", "msgd_c"), "alpha"), (("msgd",), "clip")):  # or a table would not be what it says
+        if cfg.optimizer.name in names and cfg.optimizer[key] and f"optimizer.{key}" not in wrong:
+            problems.append(
+                f"optimizer.{key}={cfg.optimizer[key]}: {cfg.optimizer.name} has none; choose another method"
+            )
     if usable and cfg.optimizer.alpha and "optimizer.alpha" not in wrong:
         from src.cells import AutogradCell
 

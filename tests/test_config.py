@@ -11,13 +11,14 @@ from tests.conftest import AUTOGRAD, CELLS, EXPERIMENTS, METHODS, ROOT, TASKS, T
 
 
 def choices():
-    groups = ["task", "cell", "optimizer", "trainer", "callbacks", "logger"]
+    groups = ["task", "cell", "optimizer", "trainer", "callbacks", "logger", "setting"]
     return [f"{group}={path.stem}" for group in groups for path in (ROOT / "conf" / group).glob("*.yaml")]
 
 
 @pytest.mark.parametrize("choice", choices())
 def test_every_choice_is_right_and_every_key_has_a_rule(choice):
-    cfg = compose(choice, "optimizer.alpha=0") if not choice.startswith(("logger", "callbacks")) else compose()
+    choice = [] if choice.startswith(("logger", "callbacks")) else [choice]
+    cfg = compose(*choice, *(["optimizer=msgd_c"] if choice == ["cell=gru"] else []))
     assert check(cfg) == []
     free = ("_target_", "name", "resume", "logger", "optimizer.step")  # torch itself looks at the last
     unknown = [
@@ -68,6 +69,9 @@ def test_methods_differ_by_what_the_paper_says():
         (["optimizer=adam", "+optimizer.step.momentum=1"], ["optimizer.step: "]),
         (["optimizer=adam", "optimizer.step._target_=torch.optim.Eve"], ["optimizer.step: "]),
         (["cell=gru"], ["gru runs by autograd"]),
+        (["optimizer=msgd_c", "optimizer.alpha=2"], ["optimizer.alpha=2: msgd_c has none"]),
+        (["setting=addition", "optimizer=msgd"], ["optimizer.alpha=0.5: msgd has none"]),
+        (["optimizer=msgd", "optimizer.clip=1"], ["optimizer.clip=1: msgd has none"]),
         (["task=permutation", "task.predict=some"], ["must be first or every"]),
         (["task.length=5", "replicas=0", "optimizer.lr=-1"], ["task.length=5", "replicas=0", "optimizer.lr=-1"]),
     ],
