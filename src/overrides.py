@@ -1,5 +1,6 @@
 """Explains overrides that Hydra refuses: every one of them, with near misses."""
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,10 @@ def diagnose(overrides: list[str], error: Exception) -> list[str]:
         loader = GlobalHydra.instance().config_loader()
         groups = {name: loader.get_group_options(name) for name in loader.list_groups("") if name != "hydra"}
         fixed: list[str] = []
+        if (own := own_folder()) is not None:
+            fixed.append(f"hydra.searchpath=['file://{own}']")
+            for file in own.glob("*/*.yaml"):
+                groups[file.parent.name] = [*groups.get(file.parent.name, []), file.stem]
         swept: list[str] = []
         for override in parsed:
             if override.key_or_group in groups:
@@ -55,6 +60,14 @@ def diagnose(overrides: list[str], error: Exception) -> list[str]:
     if not problems and str(error).startswith("Ambiguous value"):
         problems.append("several values for one key are a sweep: add -m")
     return problems or [first_line(error)]
+
+
+def own_folder() -> Path | None:
+    """The user's own folder of configuration: Hydra's --config-dir."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", "-cd", type=Path)
+    folder: Path | None = parser.parse_known_args()[0].config_dir
+    return None if folder is None else folder.resolve()
 
 
 def _keys(cfg: DictConfig) -> set[str]:
