@@ -90,7 +90,7 @@ def test_an_experiment_is_a_sweep_by_itself(tmp_path):
     ("arguments", "lines"),
     [
         (["optimizer=msdg"], ["optimizer=msdg"]),
-        (["task.lenght=3", "cell=gru"], ["task.lenght", "cell=gru"]),
+        (["task.lenght=3", "cell=gro"], ["task.lenght", "cell=gro"]),
         (["task.length=9", "replicas=0"], ["task.length=9", "replicas=0"]),
         (["optimizer=msgd,msgd_c"], ["add -m"]),
         (["-m", "task.length=50,9", "optimizer=msgd,msgd_c"], ["task.length=9"]),
