@@ -257,7 +257,7 @@ def main() -> None:
     record = {
         "command": " ".join(["python -m bench.bench", *sys.argv[1:]]),
         "commit": commit.stdout.strip(),
-        "machine": {"processor": processor_name(), "cores": CORES, "system": f"{platform.system()} {platform.machine()}"},
+        "machine": {"processor": processor_name(), "cores": CORES, "system": platform.system()},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in names}},
         "multiply_adds_per_second": rate,
         "seconds_per_update": [
