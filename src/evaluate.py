@@ -21,6 +21,9 @@ from tasks.task import Task
 PART_STEPS = 1_000_000
 """Most steps of all the sequences of a part; what bounds the memory."""
 
+FEW = 6
+"""Most replicas with a column of their own."""
+
 LENGTHS = "50,100,150,200,250,500,1000"
 
 
@@ -93,13 +96,17 @@ def configured(saved: DictConfig, overrides: Sequence[str]) -> tuple[DictConfig,
 
 
 def show(table: pd.DataFrame) -> None:
-    """A row a replica, a column a length, in per cent."""
-    wide = table.pivot(index=["seed", "status"], columns="length", values="error")
-    printed = Table(title=f"{table['task'][0]}: wrong of {table['sequences'][0]:,} sequences, %", title_justify="left")
-    for column in ("seed", "status", *(f"{length:,}" for length in wide.columns)):
-        printed.add_column(column, justify="right")
-    for (seed, status), errors in wide.iterrows():  # type: ignore[misc]
-        printed.add_row(str(seed), status, *(f"{100 * value:.2f}" for value in errors))
+    """A row a length: the median and the worst replica, and each if they are few; in per cent."""
+    wide = 100 * table.pivot(index="length", columns="seed", values="error")
+    columns = {"median": wide.median(axis=1), "worst": wide.max(axis=1)}
+    if len(wide.columns) <= FEW:
+        columns |= {f"seed {seed}": wide[seed] for seed in wide.columns}
+    title = f"{table['task'][0]}: wrong of {table['sequences'][0]:,} sequences, %"
+    printed = Table("length", *columns, title=title, title_justify="left")
+    for column in printed.columns:
+        column.justify = "right"
+    for length in wide.index:
+        printed.add_row(f"{length:,}", *(f"{values[length]:.2f}" for values in columns.values()))
     Console().print(printed)
 
 

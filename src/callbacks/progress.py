@@ -35,7 +35,7 @@ class Progress(pl.Callback):
             self.drawn = perf_counter()
             self.bar.update(self.task, completed=module.population.step, description=self.line(module))
         elif self.bar is None and (module.check_due or module.stopping):
-            self.console.print(self.line(module), highlight=False)
+            self.console.print(self.line(module), highlight=False, soft_wrap=True)
 
     def line(self, module: Training) -> str:
         rate = (module.population.step - self.first) / max(perf_counter() - self.since, 1e-9)
