@@ -71,6 +71,11 @@ def choice(*values: Any) -> Rule:
 
 
 any_number = Rule("a number", _is_number, optional=True)
+pair = Rule("two numbers in brackets", lambda v: isinstance(v, list) and len(v) == 2 and all(map(_is_number, v)))
+counts = Rule(
+    "whole numbers, 1 or more, in brackets",
+    lambda v: isinstance(v, list) and bool(v) and all(_is_int(n) and n > 0 for n in v),
+)
 from_zero = Rule("a number, 0 or more", lambda v: _is_number(v) and v >= 0)
 
 RULES = {
@@ -89,6 +94,13 @@ RULES = {
     "task.batch_size": whole(1),
     "task.positions": choice("pascanu", "galvan"),
     "task.criterion": choice("squared", "absolute"),
+    "task.window": whole(1),
+    "task.discount": Rule("a number, 0 or more, below 1", lambda v: _is_number(v) and 0 <= v < 1),
+    "task.noise": from_zero,
+    "task.drift": from_zero,
+    "task.frequencies": pair,
+    "task.signs": pair,
+    "task.decimals": whole(0, optional=True),
     "task.predict": choice("first", "every"),
     "task.values": whole(1),
     "task.items": whole(1),
@@ -99,6 +111,10 @@ RULES = {
     "cell.side": choice("outgoing", "incoming"),
     "cell.spectral_radius": above_zero(optional=True),
     "cell.forget_bias": any_number,
+    "cell.layers": whole(1),
+    "cell.dense": whole(0),
+    "cell.dense_size": whole(1, optional=True),
+    "cell.noise": from_zero,
     "optimizer.lr": above_zero(),
     "optimizer.clip": above_zero(optional=True),
     "optimizer.alpha": from_zero,
@@ -110,6 +126,9 @@ RULES = {
     "trainer.precision": choice("32-true"),
     "callbacks.metrics.every": whole(1),
     "callbacks.metrics.curves": whole(0),
+    "callbacks.truncated_bptt.parts": counts,
+    "callbacks.truncated_bptt.patience": whole(1, optional=True),
+    "callbacks.truncated_bptt.steps": whole(1, optional=True),
 }
 
 
@@ -187,8 +206,8 @@ def _between_keys(cfg: DictConfig, wrong: set[str], usable: bool) -> list[str]:
             problems.append(f"task.max_length={max_length}: must not be below task.length={length}")
     if not wrong & {"seed", "replicas"} and cfg.seed + cfg.replicas - 1 > MAX_SEED:
         problems.append(f"seed={cfg.seed}: the last replica's seed must stay below 2**63")
-    if cfg.trainer.max_epochs is not None:
-        problems.append(f"trainer.max_epochs: {cfg.task.name} draws fresh data for ever; set trainer.max_steps instead")
+    if usable:
+        problems += _data(cfg, wrong)
     for names, key in ((("msgd", "msgd_c"), "alpha"), (("msgd",), "clip")):  # or a table would not be what it says
         if cfg.optimizer.name in names and cfg.optimizer[key] and f"optimizer.{key}" not in wrong:
             problems.append(
@@ -214,6 +233,25 @@ def _between_keys(cfg: DictConfig, wrong: set[str], usable: bool) -> list[str]:
     return problems
 
 
+def _data(cfg: DictConfig, wrong: set[str]) -> list[str]:
+    """Of what only a fixed data set has: epochs, and sequences that are cut."""
+    task, name, problems = hydra.utils.get_class(cfg.task._target_), cfg.task.name, []
+    cut = cfg.callbacks.get("truncated_bptt")
+    fixed: bool = task.fixed_data  # type: ignore[attr-defined]
+    if not fixed and cfg.trainer.max_epochs is not None:
+        problems.append(f"trainer.max_epochs: {name} draws fresh data for ever; set trainer.max_steps instead")
+    if cut is None or any(belongs(key, ("callbacks.truncated_bptt",)) for key in wrong):
+        return problems
+    most, key = max(cut.parts), "callbacks.truncated_bptt"
+    if not fixed and (most > 1 or cut.steps is not None):
+        at_last = not hydra.utils.instantiate(cfg.task).every_step
+        why = "its only target is at the last step, and a part without a target teaches nothing"
+        problems.append(f"{key}: {name}: {why if at_last else 'it draws fresh sequences for ever, and has no epochs'}")
+    elif cut.steps is None and most > cfg.task.length:
+        problems.append(f"{key}.parts: {most} parts are more than task.length={cfg.task.length} steps")
+    return problems
+
+
 NO_SCIENCE = (
     *("name", "resume", "block", "threads", "logger", "trainer.accelerator"),
     *(f"callbacks.{name}" for name in ("progress", "metrics", "recorder", "interrupt", "diagnostics")),
@@ -227,17 +265,18 @@ def _resume(cfg: DictConfig) -> list[str]:
         return [f"resume={cfg.resume}: no run with config.yaml and checkpoints/last.ckpt there"]
     with (Path(cfg.resume) / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
-    if all(row["status"] in ("solved", "diverged") for row in rows):
-        return [f"resume={cfg.resume}: every replica there solved the task or diverged; nothing is left to train"]
-    if (done := max(int(row["updates"]) for row in rows)) >= cfg.trainer.max_steps:
+    if all(row["status"] in ("solved", "diverged", "plateau") for row in rows):
+        return [f"resume={cfg.resume}: every replica there solved the task, diverged or came to its schedule's end"]
+    if cfg.trainer.max_epochs is None and (done := max(int(row["updates"]) for row in rows)) >= cfg.trainer.max_steps:
         return [f"trainer.max_steps={cfg.trainer.max_steps}: {cfg.resume} has made {done} updates already"]
     before, now = {"recurrence": "reference", **dict(leaves(OmegaConf.load(saved)))}, dict(leaves(cfg))
     if now["recurrence"] == "auto":
         now["recurrence"] = before["recurrence"]  # auto goes on with what ran
+    free = (*NO_SCIENCE, "trainer.max_steps", "trainer.max_epochs")
     return [
         f"resume={cfg.resume}: was run with {key}={before.get(key)}, not {now.get(key)}"
         for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and not belongs(key, (*NO_SCIENCE, "trainer.max_steps"))
+        if before.get(key) != now.get(key) and not belongs(key, free)
     ]
 
 

@@ -1,5 +1,6 @@
 """The LightningModule: one update of a population, by manual optimization."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -8,11 +9,17 @@ import pytorch_lightning as pl
 import torch
 
 from src.directions import Direction
-from src.network import Network
+from src.network import Carry, Network, Noise
 from src.population import DIVERGED, Population
 from src.success import SuccessTest
 from tasks.datamodule import Batch, Block
+from tasks.draws import Stream, generator
 from tasks.task import Task
+
+
+def _of(batch: Batch, present: list[int], replicas: list[int]) -> Batch:
+    """The mini-batches of some of those present."""
+    return batch if replicas == present else batch.select([present.index(replica) for replica in replicas])
 
 
 class Training(pl.LightningModule):
@@ -26,6 +33,7 @@ class Training(pl.LightningModule):
         max_steps: updates of each replica.
         step: makes torch's optimizer from a list of parameters, one learning rate for all; None: gradient descent with
             each replica's own from the settings (``lr``).
+        max_epochs: through a fixed data set.
         config: kept in checkpoints; plain numbers, strings, lists and dictionaries.
     """
 
@@ -39,27 +47,54 @@ class Training(pl.LightningModule):
         max_steps: int,
         config: dict[str, Any],
         step: Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer] | None = None,
+        max_epochs: int | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.task, self.network, self.population = task, network, population
+        self.cell = network.cell  # of all R; the network's is of those that are left
         self.success, self.direction = success, direction
-        self.max_steps, self.config, self.step = max_steps, config, step
+        self.max_steps, self.max_epochs, self.config, self.step = max_steps, max_epochs, config, step
+        self.borders: Callable[[int, int], list[int]] = lambda _, length: [0, length]
+        """Where a replica's sequences of this length are cut; a callback may have its own way (truncated BPTT)."""
 
     def training_step(self, block: Block, _: int) -> None:
         present = list(self.population.live)
         for batch in block:
             if not self.population.learning:
                 break
-            if len(self.population.live) < len(present):
-                batch = batch.select([present.index(replica) for replica in self.population.live])
-            self.update(batch)
+            if self.task.fixed_data:
+                self.epoch(batch, present)
+            else:
+                self.update(_of(batch, present, self.population.live))
 
-    def update(self, batch: Batch) -> None:
+    def epoch(self, data: Batch, present: list[int]) -> None:
+        """Once through the data: each replica's sequences part after part, in order, an update a part.
+
+        Replicas whose sequences are cut alike, and that have made as many updates, are trained together.
+        """
+        population, together = self.population, defaultdict(list)
+        for replica in population.live:
+            borders = self.borders(replica, data.inputs.shape[1])
+            together[(*borders, population.updates[replica])].append(replica)
+        for (*borders, _), replicas in together.items():
+            with population.focus(replicas):
+                own, carry = _of(data, present, replicas), Carry()
+                for part in own.cut(borders):
+                    live = population.live
+                    if not live or population.updates[live[0]] >= self.max_steps:
+                        break
+                    self.update(_of(part, replicas, live), carry)
+                    if population.live is not live:  # somebody diverged
+                        carry.select([live.index(replica) for replica in population.live])
+                population.epochs[population.live] += 1
+
+    def update(self, batch: Batch, carry: Carry | None = None) -> None:
         """Forward, backward, callbacks (clipping), step; then whoever diverged leaves."""
         population = self.population
         direction = self.direction.begin(population.settings)
-        population.noted["loss"] = self.network.learn(batch, self.task, direction)
+        noise = self.noise() if self.network.cell.noise else None
+        population.noted["loss"] = self.network.learn(batch, self.task, direction, carry, noise)
         if (omega_A := direction.value()) is not None:
             population.noted["omega"] = omega_A
         self.optimizers().step()  # type: ignore[union-attr]
@@ -70,6 +105,20 @@ class Training(pl.LightningModule):
             diverged_A, population.diverged_A = population.diverged_A.cpu().numpy(), None
             self.test(np.flatnonzero(diverged_A).tolist(), full=True)
             population.leave(diverged_A, DIVERGED)
+
+    def noise(self) -> Noise:
+        """Gaussian noise between layers, a function of each replica's seed, its update and the layer."""
+        population, std = self.population, self.network.cell.noise
+        updates = [(population.seeds[r], int(population.updates[r])) for r in population.live]
+
+        def add(layer: int, x_RTBH: torch.Tensor) -> torch.Tensor:
+            drawn = [
+                generator(seed, Stream.NOISE, n, layer).standard_normal(x.shape, dtype=np.float32)
+                for (seed, n), x in zip(updates, x_RTBH, strict=True)
+            ]
+            return x_RTBH + std * torch.from_numpy(np.stack(drawn)).to(x_RTBH.device)
+
+        return add
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Gradient descent takes each replica's learning rate. A step that diverged is going to be taken back."""
@@ -91,13 +140,20 @@ class Training(pl.LightningModule):
 
     @property
     def check_due(self) -> bool:
-        """Whether it is time for one of the regular tests."""
-        return self.population.step % self.success.check_every == 0
+        """Whether it is time for one of the regular tests; with a fixed data set, of a row of the history."""
+        return self.task.fixed_data or self.population.step % self.success.check_every == 0
 
     @property
     def spent(self) -> bool:
         """Whether the budget is."""
-        return self.population.step >= self.max_steps
+        return bool(self.spent_R.any())
+
+    @property
+    def spent_R(self) -> np.ndarray:
+        """Whose budget is."""
+        population = self.population
+        epochs = np.inf if self.max_epochs is None else self.max_epochs
+        return (population.updates >= self.max_steps) | (population.epochs >= epochs)
 
     @property
     def stopping(self) -> bool:

@@ -1,16 +1,17 @@
-"""R networks side by side: input projection, recurrence, readout."""
+"""R networks side by side: dense layers if there are any, recurrent layers, readout."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from src.cells import Cell
+from src.cells.cell import State
 from src.directions import Direction
-from src.linalg import matmul, product
-from src.recurrence import NAMES, Tape, Weights, learn, recur
+from src.linalg import matmul
+from src.recurrence import Tape, Weights, learn, linear, recur
 from tasks.datamodule import Batch
 from tasks.draws import Stream, generator
 from tasks.task import Task
@@ -18,13 +19,47 @@ from tasks.task import Task
 CHUNK = 100
 """Steps taken at a time when no gradient is wanted: bounds the memory of tests on long sequences."""
 
+Noise = Callable[[int, Tensor], Tensor]
+"""What a layer hands on, with noise: of the layer's number, counted from 0 at the input, and its output RTBH."""
+
+
+@dataclass
+class Carry:
+    """The state of every layer between two parts of a sequence, in which no gradient flows; None: zeros."""
+
+    states: list[State] | None = None
+
+    def select(self, rows: Sequence[int]) -> None:
+        if self.states is not None:
+            self.states = [tuple(part[list(rows)] for part in state) for state in self.states]
+
+
+def _named(name: str, layer: int) -> str:
+    return name if layer == 0 else f"{name}_{layer + 1}"
+
+
+def start(cell: Cell, inputs: int, outputs: int, seed: int) -> dict[str, np.ndarray]:
+    """The parameters with which the replica of this seed starts, by name. Dense layers start as torch.nn.Linear."""
+    draws, stacks = generator(seed, Stream.START, 0), {}
+    for layer in range(cell.dense):
+        bound, shape = inputs**-0.5, (inputs, cell.dense_size)
+        for name, of_shape in ((f"D_{layer + 1}", shape), (f"c_{layer + 1}", shape[1:])):
+            stacks[name] = draws.uniform(-bound, bound, of_shape).astype(np.float32)
+        inputs = cell.dense_size
+    for layer in range(cell.layers):
+        parameters = cell.start(inputs, outputs, draws)._asdict() | cell.start_own(draws)
+        stacks |= {n if n in ("W_out", "b_out") else _named(n, layer): p for n, p in parameters.items()}
+        inputs = cell.hidden_size
+    return stacks
+
 
 class Network(nn.Module):
     """z = x W_in + b;  h, state = recurrence;  output = h W_out + b_out. Every parameter has a leading dimension R.
 
     Args:
-        cell: the recurrence, see src/cells.
-        stacks: W_in RIG, W RHG, b RG, W_out RHO, b_out RO, and those that only the cell knows.
+        cell: the recurrence, see src/cells, and how many layers of it there are.
+        stacks: W_in RIG, W RHG, b RG, of further layers W_in_2, ..., and what only the cell knows; of dense layers
+            D_1 RIH, c_1 RH, ...; W_out RHO, b_out RO.
     """
 
     W_in: nn.Parameter
@@ -42,103 +77,141 @@ class Network(nn.Module):
     @classmethod
     def start(cls, cell: Cell, task: Task, seeds: Sequence[int]) -> "Network":
         """Initial networks, one a seed."""
-        starts = []
-        for seed in seeds:
-            draws = generator(seed, Stream.START, 0)
-            starts.append(cell.start(task.inputs, task.outputs, draws)._asdict() | cell.start_own(draws))
-        return cls(cell, {name: torch.from_numpy(np.stack([start[name] for start in starts])) for name in starts[0]})
+        starts = [start(cell, task.inputs, task.outputs, seed) for seed in seeds]
+        return cls(cell, {name: torch.from_numpy(np.stack([own[name] for own in starts])) for name in starts[0]})
 
     def select(self, rows: Sequence[int]) -> "Network":
         """A copy of some replicas, without gradients."""
         return Network(self.cell.select(rows), {name: p.detach()[list(rows)] for name, p in self.named_parameters()})
 
-    def forward(self, inputs: Tensor, length_R: Tensor, tape: Tape | None = None, every_step: bool = False) -> Tensor:
+    def forward(
+        self,
+        inputs: Tensor,
+        length_R: Tensor,
+        tapes: Sequence[Tape] = (),
+        every_step: bool = False,
+        carry: Carry | None = None,
+        noise: Noise | None = None,
+    ) -> Tensor:
         """Output at each replica's last step, or at every step.
 
         Args:
             inputs: symbols RTB, integers in [0, I), or vectors RTBI; padding may hold any of these.
             length_R: steps of each replica.
-            tape: what the backward pass shall make besides the plain gradient, see src/directions.
+            tapes: of each recurrent layer: what the backward pass shall make besides the plain gradient.
+            carry: the states to begin with, replaced by those at the end.
+            noise: between layers.
 
         Returns:
             output_RBO or output_RTBO, before softmax.
         """
-        h_RTBH, state = recur(self.cell, inputs, self.weights, None, length_R, tape, every_step)
-        return self.readout(state[0]) if h_RTBH is None else self.readout(h_RTBH)
+        cell, x, states = self.cell, inputs, []
+        for layer in range(cell.dense):
+            x = linear(_numbers(x, self._of("D", 0).shape[1]), self._of("D", layer), self._of("c", layer), tanh=True)
+            x = x if noise is None else noise(layer, x)
+        for layer in range(cell.layers):
+            top, weights = layer == cell.layers - 1, self.weights(layer)
+            if layer or cell.dense:
+                x = linear(x, self._of("W_in", layer), self._of("b", layer))
+                weights = Weights(weights.W, own=weights.own)
+            state = None if carry is None or carry.states is None else carry.states[layer]
+            tape = tapes[layer] if tapes else None
+            h_RTBH, last = recur(cell, x, weights, state, length_R, tape, every_step or not top)
+            states.append(tuple(part.detach() for part in last))
+            if not top:
+                assert h_RTBH is not None
+                x = h_RTBH if noise is None else noise(cell.dense + layer, h_RTBH)
+        if carry is not None:
+            carry.states = states
+        return self.readout(last[0] if h_RTBH is None else h_RTBH)
 
     @torch.no_grad()
     def wrong(self, batch: Batch, task: Task) -> Tensor:
         """Which sequences are answered wrongly, bool wrong_RB, in memory that does not grow with the length."""
-        state, wrong_RB = None, torch.zeros(batch.inputs.shape[0], batch.inputs.shape[2], dtype=torch.bool)
+        wrong_RB = torch.zeros(batch.inputs.shape[0], batch.inputs.shape[2], dtype=torch.bool)
         at_every = task.every_step and task.judged == "every"
-        for first in range(0, batch.inputs.shape[1], CHUNK):
-            steps = slice(first, first + CHUNK)
-            inputs = batch.inputs[:, steps]
-            length = (batch.length - first).clamp(0, inputs.shape[1])
-            h_RTBH, state = recur(self.cell, inputs, self.weights, state, length, every_step=at_every)
-            if h_RTBH is not None:
-                inside = torch.arange(inputs.shape[1], device=length.device) < length[:, None]
-                wrong = task.wrong(self.readout(h_RTBH), batch.target[:, steps]) & inside[..., None]
+        for part, output in self._in_chunks(batch, at_every):
+            if at_every:
+                inside = torch.arange(part.inputs.shape[1], device=part.length.device) < part.length[:, None]
+                wrong = task.wrong(output, part.target) & inside[..., None]
                 wrong_RB = wrong_RB.to(wrong.device) | wrong.any(1)
         if at_every:
             return wrong_RB
-        assert state is not None
         target = batch.target
         if task.every_step:
             target = target[torch.arange(len(target), device=target.device), batch.length - 1]
-        return task.wrong(self.readout(state[0]), target)
+        return task.wrong(output, target)
 
-    def learn(self, batch: Batch, task: Task, direction: Direction) -> Tensor:
+    @torch.no_grad()
+    def loss(self, batch: Batch, task: Task) -> Tensor:
+        """The task's loss at every step, loss_R, for replicas of one length, in memory that does not grow with it."""
+        parts = [task.loss(output, p.target, p.length) * p.length for p, output in self._in_chunks(batch, True)]
+        return torch.stack(parts).sum(0) / batch.length
+
+    def _in_chunks(self, batch: Batch, every_step: bool) -> Iterator[tuple[Batch, Tensor]]:
+        """Chunks of steps and their outputs: at every step, or after the replica's last one so far."""
+        carry = Carry()
+        for part in batch.cut(range(0, batch.inputs.shape[1] + CHUNK, CHUNK)):
+            yield part, self(part.inputs, part.length, every_step=every_step, carry=carry)
+
+    def learn(
+        self, batch: Batch, task: Task, direction: Direction, carry: Carry | None = None, noise: Noise | None = None
+    ) -> Tensor:
         """Overwrites ``grad`` of every parameter with the direction's gradient; returns loss_R.
+
+        Args:
+            carry, noise: as for :meth:`forward`.
 
         Raises:
             ValueError: a parameter without ``grad``.
         """
-        tape, loss_R = direction.tape(), None
-        if task.loss_form is not None and type(self) is Network:
-            bound = self._bound()
-            loss_R = learn(self.cell, batch.inputs, batch.target, *bound, task.loss_form, batch.length, tape)
+        tapes, loss_R = [direction.tape() for _ in range(self.cell.layers)], None
+        if task.loss_form is not None and type(self) is Network and not self.cell.stacked:
+            weights, gradients = self._bound()
+            state = None if carry is None or carry.states is None else carry.states[0]
+            answer = learn(
+                self.cell, batch.inputs, batch.target, weights, gradients, task.loss_form, batch.length, tapes[0], state
+            )
+            if answer is not None:
+                loss_R, last = answer
+                if carry is not None:
+                    carry.states = [last]
         if loss_R is None:
             self.zero_grad(set_to_none=False)
-            output = self(batch.inputs, batch.length, tape, task.every_step)
+            output = self(batch.inputs, batch.length, tapes, task.every_step, carry, noise)
             loss_R = task.loss(output, batch.target, batch.length)
             loss_R.sum().backward()
         return loss_R.detach()
 
     def _bound(self) -> tuple[Weights, Weights]:
         """Parameters and gradients as they lie now."""
-        own = [self._parameters[name] for name in NAMES]
-        gradients = [p.grad for p in own if p is not None]
-        if any(grad is None for grad in gradients):
+        gradients = {name: p.grad for name, p in self.named_parameters()}
+        if any(grad is None for grad in gradients.values()):
             raise ValueError("every parameter needs a grad, which learn() overwrites")
-        return Weights(*own), Weights(*gradients)  # type: ignore[arg-type]
+        names = ("W", "W_in", "b", "W_out", "b_out")
+        own = self._parameters
+        return Weights(*(own[n] for n in names)), Weights(*(gradients[n] for n in names))  # type: ignore[arg-type]
 
-    @property
-    def weights(self) -> Weights:
-        """What the recurrence wants."""
-        stacks: dict[str, Tensor] = dict(self.named_parameters())
-        return Weights(**{name: stacks.pop(name) for name in NAMES}, own=stacks)  # type: ignore[arg-type]
+    def weights(self, layer: int = 0) -> Weights:
+        """Of one recurrent layer, counted from 0."""
+        W, W_in, b = (self._of(name, layer) for name in ("W", "W_in", "b"))
+        return Weights(W, W_in, b, own={name: self._of(name, layer) for name in self.cell.own})
+
+    def recurrent(self) -> list[nn.Parameter]:
+        """W of every layer."""
+        return [self._of("W", layer) for layer in range(self.cell.layers)]
+
+    def _of(self, name: str, layer: int) -> nn.Parameter:
+        name = f"{name}_{layer + 1}" if name in ("D", "c") else _named(name, layer)
+        return self.get_parameter(name)
 
     def readout(self, h: Tensor) -> Tensor:
         """h W_out + b_out, for h of one step, RBH, or of all, RTBH."""
         if h.ndim == 3:
             return matmul(h, self.W_out) + self.b_out[:, None]
-        return _Readout.apply(h, self.W_out, self.b_out)
+        return linear(h, self.W_out, self.b_out)
 
 
-class _Readout(torch.autograd.Function):
-    """Of all steps; its gradients are summed in an order that padding does not change."""
-
-    @staticmethod
-    def forward(ctx: Any, h_RTBH: Tensor, W_out: Tensor, b_out: Tensor) -> Tensor:
-        ctx.save_for_backward(h_RTBH, W_out)
-        output = matmul(h_RTBH.flatten(1, 2), W_out) + b_out[:, None]
-        return output.view(*h_RTBH.shape[:3], -1)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        (e_RTBO,) = grads
-        h_RTBH, W_out = ctx.saved_tensors
-        dh = matmul(e_RTBO.flatten(1, 2), W_out.transpose(1, 2)).view(h_RTBH.shape)
-        ones = h_RTBH.new_ones(1).expand(*h_RTBH.shape[:3], 1)
-        return dh, product(h_RTBH, e_RTBO), product(ones, e_RTBO)[:, 0]
+def _numbers(x: Tensor, symbols: int) -> Tensor:
+    """Symbols one-hot: dense layers multiply."""
+    return x if x.is_floating_point() else nn.functional.one_hot(x.long(), symbols).float()

@@ -6,7 +6,8 @@ A replica that leaves takes its row out: the rest get cheaper, and it stays as i
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,12 +15,16 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
+    from src.cells import Cell
     from src.network import Network
 
 METRICS = ("loss", "omega", "grad_norm", "clipped")
 """Per update and replica: the task's loss alone, Ω, the gradient's norm before clipping, 1 if it was clipped."""
 
 RUNNING, SOLVED, BUDGET, DIVERGED, INTERRUPTED = "running", "solved", "budget", "diverged", "interrupted"
+PLATEAU = "plateau"
+ENDED = (SOLVED, DIVERGED, PLATEAU)
+"""What no larger budget would change."""
 
 
 WAITING = 256
@@ -33,38 +38,36 @@ class Window:
     """
 
     def __init__(self, replicas: int) -> None:
-        self.sum_MA = torch.zeros(len(METRICS), replicas, dtype=torch.float64)
-        self.updates = 0
+        self.sum_MR = torch.zeros(len(METRICS), replicas, dtype=torch.float64)
+        self.updates_R = torch.zeros(replicas, dtype=torch.int64)
         self._waiting: list[list[Tensor]] = []
+        self._live: list[int] = []
 
-    def add(self, values: list[Tensor]) -> None:
-        """One tensor a metric, A each."""
-        self._waiting.append(values)
-        self.updates += 1
-        if len(self._waiting) == WAITING:
+    def add(self, values: list[Tensor], live: list[int]) -> None:
+        """One tensor a metric, with an entry for each of these replicas."""
+        if live is not self._live or len(self._waiting) == WAITING:
             self.sum()
+            self._live = live
+        self._waiting.append(values)
 
     def sum(self) -> Tensor:
-        """Of all updates, MA; added one after the other, so that when one asks changes no bit."""
+        """Of all updates, MR; added one after the other, so that when one asks changes no bit."""
         if self._waiting:
             each_UMA = torch.stack([value.double() for values in self._waiting for value in values])
-            each_UMA = each_UMA.view(len(self._waiting), len(METRICS), -1)
-            self.sum_MA = torch.cat([self.sum_MA[None].to(each_UMA), each_UMA]).cumsum(0)[-1]
+            each_UMA = each_UMA.view(len(self._waiting), len(METRICS), -1).cpu()
+            self.sum_MR[:, self._live] = torch.cat([self.sum_MR[None, :, self._live], each_UMA]).cumsum(0)[-1]
+            self.updates_R[self._live] += len(self._waiting)
             self._waiting = []
-        return self.sum_MA
-
-    def keep(self, rows: Tensor) -> None:
-        total_MA = self.sum()
-        self.sum_MA = total_MA[:, rows.to(total_MA.device)]
+        return self.sum_MR
 
     def mean(self) -> dict[str, np.ndarray]:
-        """Of each metric, by row; NaN for a window without updates."""
-        mean_MA = self.sum() / (self.updates or float("nan"))
-        return dict(zip(METRICS, mean_MA.cpu().numpy(), strict=True))
+        """Of each metric, by replica; NaN for a replica without updates."""
+        mean_MR = self.sum() / self.updates_R
+        return dict(zip(METRICS, mean_MR.numpy(), strict=True))
 
-    def clear(self) -> None:
-        self.sum_MA = torch.zeros_like(self.sum())
-        self.updates = 0
+    def clear(self, replicas: Sequence[int]) -> None:
+        self.sum()[:, list(replicas)] = 0
+        self.updates_R[list(replicas)] = 0
 
 
 class Population:
@@ -83,14 +86,17 @@ class Population:
         self.windows = {"log": Window(R), "check": Window(R)}
         self.status = [RUNNING] * R
         self.updates = np.zeros(R, dtype=int)  # applied to each replica
+        self.epochs = np.zeros(R, dtype=int)  # through a fixed data set
+        self.graded = True  # whether answers are right or wrong, so that a replica can solve the task
         self.solved_at = np.full(R, -1)
-        columns = ("error", "best_error", "spectral_radius", "seconds")
+        columns = ("error", "best_error", "test_loss", "spectral_radius", "seconds")
         self.last = {column: np.full(R, np.nan) for column in columns}  # last known values
         self.means = {name: {metric: np.full(R, np.nan) for metric in METRICS} for name in self.windows}  # likewise
         self.noted: dict[str, Tensor] = {}  # metrics of the update under way, A each
         self.unreported: set[int] = set()  # replicas updated since the last row of the history
         self.diverged_A: Tensor | None = None  # rows to leave after the step under way
         self.interrupt: int | None = None  # the signal that asked to stop
+        self.counts: dict[str, Tensor] = {}  # by the optimizer, R each; only where replicas differ in them
         self.parked: dict[int, tuple[Tensor, dict[str, Tensor]]] = {}  # replica: its parameters, its optimizer's state
         self._seconds_before, self._started = 0.0, time.perf_counter()
 
@@ -151,7 +157,7 @@ class Population:
         """Counts one update of every live replica that has not just diverged; what was noted goes into the windows."""
         values = [self.noted[metric] if metric in self.noted else self._missing() for metric in METRICS]
         for window in self.windows.values():
-            window.add(values)
+            window.add(values, self.live)
         lost = [False] * len(self.live) if self.diverged_A is None else self.diverged_A.tolist()
         for replica, is_lost in zip(self.live, lost, strict=True):
             self.updates[replica] += not is_lost
@@ -163,15 +169,16 @@ class Population:
 
     def read(self, name: str) -> dict[str, np.ndarray]:
         """Means of a window by metric and replica, those that left at their last value; the window starts anew."""
-        self._read(name, range(len(self.live)))
-        self.windows[name].clear()
+        self._read(name, self.live)
         return self.means[name]
 
-    def _read(self, name: str, rows: Iterable[int]) -> None:
-        if self.windows[name].updates:
-            for metric, mean_A in self.windows[name].mean().items():
-                for row in rows:
-                    self.means[name][metric][self.live[row]] = mean_A[row]
+    def _read(self, name: str, replicas: Sequence[int]) -> None:
+        window = self.windows[name]
+        for metric, mean_R in window.mean().items():
+            for replica in replicas:
+                if window.updates_R[replica]:
+                    self.means[name][metric][replica] = mean_R[replica]
+        window.clear(replicas)
 
     def tested(self, replicas: Sequence[int], errors: np.ndarray) -> None:
         """Notes the share of wrong sequences of these replicas."""
@@ -185,7 +192,7 @@ class Population:
         if not gone:
             return
         for name in self.windows:
-            self._read(name, gone)
+            self._read(name, [self.live[row] for row in gone])
         for row in gone:
             replica = self.live[row]
             self.status[replica] = status
@@ -198,15 +205,54 @@ class Population:
         rows = torch.tensor(stay, dtype=torch.long, device=self.theta_AP.device)
         self.live = [self.live[row] for row in stay]
         self.settings = {name: value[rows] for name, value in self.settings.items()}
-        for window in self.windows.values():
-            window.keep(rows)
         memory = {name: value[rows] for name, value in self._memory().items()}
+        self._hold(self.theta_AP.data[rows], memory, self.network.cell.select(stay))
+
+    def _hold(self, theta_AP: Tensor, memory: dict[str, Tensor], cell: "Cell") -> None:
+        """Makes these rows the stacked state."""
         self.theta_AP.grad = None  # a gradient of another shape would be refused
-        self.theta_AP.data = self.theta_AP.data[rows]
-        self.network.cell = self.network.cell.select(stay)
+        self.theta_AP.data, self.network.cell = theta_AP, cell
         if self.optimizer is not None and memory:
             self.optimizer.state[self.theta_AP].update(memory)
         self._bind()
+
+    @contextmanager
+    def focus(self, replicas: Sequence[int]) -> Iterator[None]:
+        """Only these replicas, of as many updates each, are trained inside; the others wait.
+
+        What an optimizer counts (the ``step`` of torch's) is held per replica from then on.
+        """
+        live, settings, theta_AP, cell = self.live, self.settings, self.theta_AP.data, self.network.cell
+        chosen = [live.index(replica) for replica in replicas]
+        state = {} if self.optimizer is None else self.optimizer.state[self.theta_AP]
+        rows = torch.tensor(chosen, device=theta_AP.device)
+        before = self._memory()
+        for name, count in self._counts(state).items():
+            state[name] = self.counts.get(name, count.expand(len(self.seeds)))[replicas[0]].clone()
+        self.live, self.settings = list(replicas), {name: value[rows] for name, value in settings.items()}
+        self._hold(theta_AP[rows], {name: value[rows] for name, value in before.items()}, cell.select(chosen))
+        try:
+            yield
+        finally:
+            inside, after = self.live, self._memory()
+            for name, count in self._counts(state).items():
+                self.counts.setdefault(name, torch.zeros(len(self.seeds), dtype=count.dtype))[inside] = count.cpu()
+            stay = [row for row, replica in enumerate(live) if replica in inside or row not in chosen]
+            self.live = [live[row] for row in stay]
+            own = [self.live.index(replica) for replica in inside]
+            everyone = torch.tensor(stay, dtype=torch.long, device=theta_AP.device)
+            whole = theta_AP[everyone]
+            whole[own] = self.theta_AP.data
+            memory = {name: before.get(name, torch.zeros_like(theta_AP))[everyone] for name in after}
+            for name, value in after.items():
+                memory[name][own] = value
+            self.settings = {name: value[everyone] for name, value in settings.items()}
+            self._hold(whole, memory, cell.select(stay))
+
+    @staticmethod
+    def _counts(state: dict[str, Any]) -> dict[str, Tensor]:
+        """What an optimizer keeps as one number for all rows."""
+        return {name: value for name, value in state.items() if torch.is_tensor(value) and value.ndim == 0}
 
     def _memory(self) -> dict[str, Tensor]:
         """The optimizer's state that has a row a replica."""
@@ -256,7 +302,9 @@ class Population:
             "unreported": sorted(self.unreported),
             "last": {name: values.tolist() for name, values in self.last.items()},
             "means": {name: {m: v.tolist() for m, v in means.items()} for name, means in self.means.items()},
-            "windows": {name: (w.sum().cpu().tolist(), w.updates) for name, w in self.windows.items()},
+            "windows": {name: (w.sum().tolist(), w.updates_R.tolist()) for name, w in self.windows.items()},
+            "epochs": self.epochs.tolist(),
+            "counts": {name: count.tolist() for name, count in self.counts.items()},
             "seconds": self.seconds,
         }
 
@@ -268,26 +316,24 @@ class Population:
         """
         if state["seeds"] != self.seeds:
             raise ValueError(f"the checkpoint holds the seeds {state['seeds']}, not {self.seeds}")
-        self.status = [s if s in (SOLVED, DIVERGED) else RUNNING for s in state["status"]]
-        self.updates = np.array(state["updates"])
+        self.status = [s if s in ENDED else RUNNING for s in state["status"]]
+        self.updates, self.epochs = np.array(state["updates"]), np.array(state["epochs"])
+        self.counts = {name: torch.tensor(count) for name, count in state["counts"].items()}
         self.solved_at = np.array(state["solved_at"])
         self.unreported = set(state["unreported"])
         self.last = {name: np.array(values) for name, values in state["last"].items()}
         self.means = {name: {m: np.array(v) for m, v in means.items()} for name, means in state["means"].items()}
         self._seconds_before = state["seconds"]
-        self._windows_before = state["windows"]
+        for name, (sums, updates) in state["windows"].items():
+            self.windows[name].sum_MR = torch.tensor(sums, dtype=torch.float64)
+            self.windows[name].updates_R = torch.tensor(updates)
 
     def begin(self) -> None:
         """When training starts, parameters and optimizer hold all R: those that had left leave again, in silence."""
         self._started = time.perf_counter()
         self._bind()  # Lightning has unset the gradients since
-        if not hasattr(self, "_windows_before"):
+        if all(s == RUNNING for s in self.status):
             return
         status, seconds, solved_at = list(self.status), self.last["seconds"].copy(), self.solved_at.copy()
         self.leave([s != RUNNING for s in status], "left")
         self.status, self.solved_at, self.last["seconds"] = status, solved_at, seconds
-        for name, (sums, updates) in self._windows_before.items():
-            window = self.windows[name]
-            window.sum_MA = torch.tensor(sums, dtype=torch.float64).view(len(METRICS), len(self.live))
-            window.updates = updates
-        del self._windows_before

@@ -11,7 +11,7 @@ from src.population import INTERRUPTED, RUNNING, SOLVED, Population
 
 RESULTS = (
     *("task", "length", "max_length", "cell", "optimizer", "seed", "status", "solved", "solved_at", "updates"),
-    *("error", "best_error", "loss", "spectral_radius", "seconds"),
+    *("error", "best_error", "loss", "spectral_radius", "seconds", "test_loss"),
 )
 HISTORY = ("seed", "step", "epoch", "seconds", "loss", "omega", "grad_norm", "error")
 
@@ -42,9 +42,9 @@ def results_rows(population: Population, config: dict[str, Any]) -> list[list[An
         solved_at = int(population.solved_at[r]) if status == SOLVED else None
         measured = [float(last[column][r]) for column in ("error", "best_error")]
         rows.append(
-            [*names, seed, status, status == SOLVED, solved_at]
+            [*names, seed, status, status == SOLVED if population.graded else None, solved_at]
             + [int(population.updates[r]), *measured, float(population.means["check"]["loss"][r])]
-            + [float(last["spectral_radius"][r]), round(float(last["seconds"][r]), 3)]
+            + [float(last["spectral_radius"][r]), round(float(last["seconds"][r]), 3), float(last["test_loss"][r])]
         )
     return rows
 
@@ -53,7 +53,7 @@ def history_rows(population: Population, replicas: Sequence[int]) -> list[list[A
     """One row for each of these replicas, as the columns HISTORY say; means since the last check."""
     means = population.means["check"]
     return [
-        [population.seeds[r], int(population.updates[r]), 0, round(population.seconds, 3)]
+        [population.seeds[r], int(population.updates[r]), int(population.epochs[r]), round(population.seconds, 3)]
         + [float(means[metric][r]) for metric in ("loss", "omega", "grad_norm")]
         + [float(population.last["error"][r])]
         for r in replicas

@@ -45,6 +45,7 @@ def build(cfg: DictConfig) -> tuple[Training, Sequences]:
         "alpha": optimizer.alpha,
     }
     population = Population(seeds, settings)
+    population.graded = not task.fixed_data
     success = SuccessTest(**cfg.success)
     module = Training(
         task,
@@ -55,6 +56,7 @@ def build(cfg: DictConfig) -> tuple[Training, Sequences]:
         max_steps=cfg.trainer.max_steps,
         config=OmegaConf.to_container(cfg, resolve=False),  # type: ignore[arg-type]
         step=step,
+        max_epochs=cfg.trainer.max_epochs,
     )
     stops = [success.check_every]
     if cfg.callbacks.get("metrics") is not None:
@@ -68,7 +70,7 @@ def trainer(cfg: DictConfig, directory: Path) -> pl.Trainer:
         default_root_dir=directory,
         callbacks=[hydra.utils.instantiate(callback) for callback in cfg.callbacks.values() if callback is not None],
         logger=hydra.utils.instantiate(cfg.logger) if cfg.logger else False,
-        **{**cfg.trainer, "max_epochs": cfg.trainer.max_epochs or 1},
+        **{**cfg.trainer, "max_epochs": 1},  # of Lightning's, whose batch may be a whole epoch of ours
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -134,9 +136,11 @@ def settle_recurrence(cfg: DictConfig) -> str:
 
 def outcome(population: Population) -> dict[str, float]:
     """The numbers shown beside the hyper-parameters in TensorBoard."""
+    graded, nan = population.graded, float("nan")
     return {
-        "outcome/success_rate": float(np.mean([status == SOLVED for status in population.status])),
+        "outcome/success_rate": float(np.mean([s == SOLVED for s in population.status])) if graded else nan,
         "outcome/median_error": float(np.median(population.last["error"])),
+        "outcome/median_loss": float(np.median(population.last["test_loss"])),
         "outcome/seconds": population.seconds,
     }
 
@@ -150,11 +154,13 @@ def closing_table(rows: list[list[object]], directory: Path) -> None:
     table = Table(
         title=f"{first['task']}, length {length}, {first['cell']}, {first['optimizer']}", title_justify="left"
     )
-    for column in ("seed", "status", "updates", "error %", "best %", "loss", "radius", "seconds"):
+    for column in ("seed", "status", "updates", "error %", "best %", "loss", "test loss", "radius", "seconds"):
         table.add_column(column, justify="right", min_width=11 if column == "status" else None)
     for r in results:
-        values = {name: float(r[name]) for name in ("error", "best_error", "loss", "spectral_radius", "seconds")}  # type: ignore[arg-type]
+        numbers = ("error", "best_error", "loss", "test_loss", "spectral_radius", "seconds")
+        values = {name: float(r[name]) for name in numbers}  # type: ignore[arg-type]
         shown = [f"{100 * values['error']:.2f}", f"{100 * values['best_error']:.2f}", f"{values['loss']:.3g}"]
+        shown.append(f"{values['test_loss']:.3g}")
         shown += [f"{values['spectral_radius']:.3f}", f"{values['seconds']:.1f}"]
         cells = [str(r["seed"]), str(r["status"]), f"{r['updates']:,}", *shown]
         table.add_row(*("" if cell == "nan" else cell for cell in cells))

@@ -1,6 +1,7 @@
 """Training data for a population, in blocks of updates, and fresh test data. All are functions of the draws."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ class Batch(NamedTuple):
     """A mini-batch for each of R replicas; shorter ones are padded to the longest."""
 
     inputs: Tensor  # symbols RTB, integers as they were drawn, or vectors RTBI float32
-    target: Tensor  # RB, or RTB where there is one at every step; classes int64
+    target: Tensor  # RB, or RTB where there is one at every step, or RTBO; classes int64
     length: Tensor  # R, int64
 
     def to(self, device: torch.device) -> "Batch":
@@ -28,6 +29,14 @@ class Batch(NamedTuple):
     def select(self, rows: Sequence[int]) -> "Batch":
         """The mini-batches of some replicas."""
         return Batch(*(tensor[list(rows)] for tensor in self))
+
+    def cut(self, borders: Iterable[int]) -> Iterator["Batch"]:
+        """The parts between these steps, the first of which is 0; targets are cut where there is one at every step."""
+        every_step = self.target.ndim > 2
+        for first, end in pairwise(borders):
+            steps = slice(first, end)
+            inputs, target = self.inputs[:, steps], self.target[:, steps] if every_step else self.target
+            yield Batch(inputs, target, (self.length - first).clamp(0, inputs.shape[1]))
 
 
 Block = list[Batch]
@@ -75,6 +84,11 @@ class TrainingData:
             self._block[seed] = (index, self._draw(seed, index))
         return self._block[seed][1][within]
 
+    def fixed(self, seeds: Sequence[int]) -> Batch:
+        """The sequences of a fixed data set."""
+        task = self.task
+        return collate([task.draw(task.length, task.batch_size, generator(seed, Stream.DATA, 0)) for seed in seeds])
+
     def _draw(self, seed: int, index: int) -> list[tuple[np.ndarray, np.ndarray]]:
         task, draws, size = self.task, generator(seed, Stream.DATA, index), self.task.batch_size
         if task.varies:
@@ -103,6 +117,7 @@ class Sequences(pl.LightningDataModule):
         self.max_steps = max_steps
         self.stops = tuple(stops)
         self.data = TrainingData(task)
+        self._epoch: tuple[list[int], Batch] | None = None  # of a fixed data set: seeds and sequences
 
     def train_dataloader(self) -> "_Blocks":
         return _Blocks(self)
@@ -113,8 +128,20 @@ class Sequences(pl.LightningDataModule):
         return min(self.block, self.max_steps - step, *(stop - step % stop for stop in self.stops))
 
     def next_block(self) -> Block:
+        if self.data.task.fixed_data:
+            return [self.epoch()]
         live = [(self.population.seeds[r], int(self.population.updates[r])) for r in self.population.live]
         return [collate([self.data(seed, n + k) for seed, n in live]) for k in range(self.length_of_next())]
+
+    def epoch(self) -> Batch:
+        """The fixed data of those who still learn."""
+        seeds = [self.population.seeds[r] for r in self.population.live]
+        if self._epoch is None:
+            self._epoch = (seeds, self.data.fixed(seeds))
+        before, batch = self._epoch
+        if before != seeds:
+            self._epoch = (seeds, batch.select([before.index(seed) for seed in seeds]))
+        return self._epoch[1]
 
 
 class _Blocks:
@@ -124,7 +151,7 @@ class _Blocks:
         self.source = source
 
     def __len__(self) -> int:
-        return max(1, self.source.max_steps)  # a bound: iteration ends when nobody learns any more
+        return 10**9  # a bound: iteration ends when nobody learns any more
 
     def state_dict(self) -> dict[str, int]:
         """Nothing: the population knows how far it is. Lightning asks before it believes that a loader can resume."""
@@ -134,7 +161,9 @@ class _Blocks:
         pass
 
     def __iter__(self) -> Iterator[Block]:
-        while self.source.population.learning and self.source.population.step < self.source.max_steps:
+        fixed = self.source.data.task.fixed_data  # who has spent the budget then leaves by itself
+        population = self.source.population
+        while population.learning and (fixed or population.step < self.source.max_steps):
             yield self.source.next_block()
         if self.source.population.interrupt is not None and self.source.population.unreported:
             yield []  # the signal came between two blocks: one more, without updates, for what ends a run

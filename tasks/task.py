@@ -32,6 +32,8 @@ class Task(ABC):
     """Shortest L whose windows hold a step."""
     every_step: bool = False
     """Whether there is a target at every step: target_RTB and output_RTBO instead of target_RB and output_RBO."""
+    fixed_data: bool = False
+    """Whether a replica learns from the same ``batch_size`` sequences in every epoch; answers are then not judged."""
     judged: str = "last"
     """With targets at every step: whether the answer at the ``last`` step decides what is wrong, or ``every`` one."""
 

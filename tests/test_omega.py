@@ -18,7 +18,7 @@ FORMS = ["squared", "plain"]
 
 def gradient_of(network, task, inputs, target, length, direction):
     network.zero_grad()
-    task.loss(network(inputs, length, direction.tape()), target).sum().backward()
+    task.loss(network(inputs, length, [direction.tape()]), target).sum().backward()
     return {name: p.grad.clone() for name, p in network.named_parameters()}
 
 
@@ -100,7 +100,7 @@ def test_share_of_pairs_that_count_at_the_start(cell_name, shares):
         task = make_task(length=length)
         network, data = Network.start(cell, task, seeds), TrainingData(task)
         batch, tape = collate([data(seed, 0) for seed in seeds]), Tape(keep=True)
-        _, state = recur(cell, batch.inputs, network.weights, tape=tape)
+        _, state = recur(cell, batch.inputs, network.weights(), tape=tape)
         task.loss(network.readout(state[0]), batch.target).sum().backward()
         measured = (tape.factors.d2_RTB >= 1e-20).float().mean()
         assert float(measured) == pytest.approx(share, rel=0.2, abs=0.006), f"length {length}"
@@ -111,7 +111,7 @@ def test_stacking_the_states_sees_only_the_direct_part():
     _, task, network, inputs, target, _ = setup("basic_tanh", "temporal_order", max_length=None, std=0.4)
     T = inputs.shape[1]
     h, steps = torch.zeros(5, 7, dtype=torch.float64), []
-    z = reference.project(inputs, network.weights)[0].detach()
+    z = reference.project(inputs, network.weights())[0].detach()
     for t in range(T):
         h = torch.tanh(z[t] + h @ network.W[0])
         steps.append(h)
@@ -122,7 +122,7 @@ def test_stacking_the_states_sees_only_the_direct_part():
     _, expected = numpy_run(network, task, "basic_tanh", inputs, target, torch.full((R,), T), 0)
     assert int((np.abs(expected["d"]).sum((1, 2)) > 0).sum()) == T
     tape = Tape(keep=True)
-    _, state = recur(network.cell, inputs, network.weights, tape=tape)
+    _, state = recur(network.cell, inputs, network.weights(), tape=tape)
     task.loss(network.readout(state[0]), target).sum().backward()
     np.testing.assert_allclose(tape.factors.d_RTBH[0], expected["d"], rtol=1e-9)
     # what a port with this fault computes: no pair but the last, and Ω misses all it is for

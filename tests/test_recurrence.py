@@ -80,7 +80,7 @@ def test_numpy_gradients_equal_finite_differences(cell_name):
 def test_factors_d_delta_v_equal_numpy(cell_name):
     cell, task, network, inputs, target, length = setup(cell_name, "temporal_order", std=0.4)
     tape = Tape(keep=True)
-    _, state = recur(cell, inputs, network.weights, length_R=length, tape=tape)
+    _, state = recur(cell, inputs, network.weights(), length_R=length, tape=tape)
     task.loss(network.readout(state[0]), target).sum().backward()
     factors, H = tape.factors, cell.hidden_size
     for r in range(R):
@@ -196,7 +196,7 @@ def test_a_cell_run_by_autograd_is_torchs_gru(task_name):
         torch.testing.assert_close(network.W_out.grad[r], head.weight.grad.T)
         torch.testing.assert_close(network.b_out.grad[r], head.bias.grad)
     with pytest.raises(ValueError, match="autograd"):
-        network(inputs, length, Tape(keep=True))
+        network(inputs, length, [Tape(keep=True)])
 
 
 def test_state_is_carried_and_chunks_change_nothing(monkeypatch):
@@ -244,7 +244,7 @@ def test_memory_of_an_update_is_freed_at_once(monkeypatch):
     cell, task, network, inputs, target, length = setup("smart_tanh", "temporal_order")
     gc.disable()
     try:
-        task.loss(network(inputs, length, Omega().begin({"alpha": torch.ones(R)}).tape()), target).sum().backward()
+        task.loss(network(inputs, length, [Omega().begin({"alpha": torch.ones(R)}).tape()]), target).sum().backward()
         network(inputs, length)  # never differentiated
         assert [ref_() for ref_ in kept] == [None, None]
     finally:

@@ -7,5 +7,6 @@ from src.callbacks.progress import Progress
 from src.callbacks.recorder import Recorder
 from src.callbacks.success import Success
 from src.callbacks.tensorboard import Metrics
+from src.callbacks.truncated_bptt import TruncatedBPTT
 
-__all__ = ["Clipping", "Diagnostics", "Interrupt", "Metrics", "Progress", "Recorder", "Success"]
+__all__ = ["Clipping", "Diagnostics", "Interrupt", "Metrics", "Progress", "Recorder", "Success", "TruncatedBPTT"]

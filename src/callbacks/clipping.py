@@ -62,10 +62,10 @@ class Clipping(pl.Callback):
         population = module.population
         lost_A = unusable_A & (threshold_A.isinf() | ~finite(population.theta_AP.data))
         population.grad_AP[unusable_A] = 0
-        W, grad = module.network.W, module.network.W.grad
-        assert grad is not None
         shrunk_A = unusable_A & ~lost_A
-        grad[shrunk_A] = SHRINK * W.detach()[shrunk_A]
+        for W in module.network.recurrent():
+            assert W.grad is not None
+            W.grad[shrunk_A] = SHRINK * W.detach()[shrunk_A]
         if bool(lost_A.any()):
             population.diverged_A = lost_A
         return shrunk_A

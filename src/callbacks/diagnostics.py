@@ -18,7 +18,7 @@ class Diagnostics(pl.Callback):
         population = module.population
         if not (module.check_due or module.stopping) or module.network.cell.gates != 1:
             return
-        for replica, W_HH in enumerate(population.parameters()["W"]):
+        for replica, W_HH in enumerate(population.parameters()["W"]):  # of the first layer
             updates = int(population.updates[replica])
             if self.measured.get(replica) != updates:
                 population.last["spectral_radius"][replica] = spectral_radius(W_HH)

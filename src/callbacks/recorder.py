@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,11 +13,16 @@ from src.results import HISTORY, RESULTS, history_rows, results_rows, write_csv
 log = logging.getLogger(__name__)
 
 
+SECONDS = 10.0
+"""Least time between two writes where every epoch is a check."""
+
+
 class Recorder(pl.Callback):
     """results.csv, history.csv and checkpoints/last.ckpt in the trainer's directory."""
 
     def __init__(self) -> None:
         self.history: list[list[Any]] = []
+        self.written = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
         self.write(trainer, module)
@@ -24,7 +30,8 @@ class Recorder(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
         if module.check_due:
             self.report(module)
-        if module.check_due or module.stopping:
+        fresh = not module.task.fixed_data or perf_counter() - self.written > SECONDS
+        if (module.check_due and fresh) or module.stopping:
             self.write(trainer, module)
             trainer.save_checkpoint(Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt")
 
@@ -43,7 +50,7 @@ class Recorder(pl.Callback):
         log.info(population)
 
     def write(self, trainer: pl.Trainer, module: Training) -> None:
-        directory = Path(trainer.default_root_dir)
+        directory, self.written = Path(trainer.default_root_dir), perf_counter()
         write_csv(directory / "results.csv", RESULTS, results_rows(module.population, module.config))
         write_csv(directory / "history.csv", HISTORY, self.history)
 

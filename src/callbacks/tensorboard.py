@@ -47,9 +47,12 @@ class Metrics(pl.Callback):
 
     def log_check(self, trainer: pl.Trainer, module: Training) -> None:
         population = module.population
-        values = {"val/error": population.last["error"], "diag/spectral_radius": population.last["spectral_radius"]}
-        solved = float(np.mean([status == SOLVED for status in population.status]))
-        self.send(trainer, module, {"val/success_rate": solved, **medians(values, population.seeds, self.curves)})
+        tags = {"val/error": "error", "val/loss": "test_loss", "diag/spectral_radius": "spectral_radius"}
+        values = {tag: population.last[column] for tag, column in tags.items()}
+        scalars = medians(values, population.seeds, self.curves)
+        if population.graded:
+            scalars["val/success_rate"] = float(np.mean([status == SOLVED for status in population.status]))
+        self.send(trainer, module, scalars)
 
     def send(self, trainer: pl.Trainer, module: Training, scalars: dict[str, float]) -> None:
         if trainer.logger is not None:

@@ -30,16 +30,36 @@ class Cell(ABC):
     Args:
         name: what tables call it.
         hidden_size: H, units.
+        layers: of such cells, each fed by h of the one below.
+        dense: tanh layers before them, without recurrence (M19: 2).
+        dense_size: units of each; H if not given.
+        noise: standard deviation of the Gaussian noise added to what goes from layer to layer in training (M19).
     """
 
     gates: ClassVar[int] = 1
     """Columns of W and z, in units of H."""
     parts: ClassVar[int] = 1
     """Parts of the state."""
+    own: ClassVar[tuple[str, ...]] = ()
+    """Parameters that only this cell knows, see :meth:`start_own`."""
 
-    def __init__(self, name: str, hidden_size: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        hidden_size: int,
+        layers: int = 1,
+        dense: int = 0,
+        dense_size: int | None = None,
+        noise: float = 0.0,
+    ) -> None:
         self.name = name
         self.hidden_size = hidden_size
+        self.layers, self.dense, self.dense_size, self.noise = layers, dense, dense_size or hidden_size, noise
+
+    @property
+    def stacked(self) -> bool:
+        """Whether there is more than one recurrent layer between input and readout."""
+        return self.layers > 1 or self.dense > 0
 
     def select(self, rows: Sequence[int]) -> "Cell":
         """The cell of some of the replicas, where it holds anything per replica."""
@@ -50,7 +70,7 @@ class Cell(ABC):
         """Draws one replica's initial parameters for I inputs and O outputs."""
 
     def start_own(self, draws: np.random.Generator) -> dict[str, np.ndarray]:
-        """Then draws those that only this cell knows, float32, by name; an :class:`AutogradCell` may have some."""
+        """Then draws those named in ``own``, float32; an :class:`AutogradCell` may have some."""
         return {}
 
 
@@ -91,7 +111,7 @@ class AutogradCell(Cell):
         Args:
             z_RBG: x_t W_in + b.
             state: before the step.
-            weights: stacked parameters; those of :meth:`start_own` in ``weights.own``.
+            weights: stacked parameters W, and in ``weights.own`` those of :meth:`start_own`.
         """
 
 

@@ -20,7 +20,7 @@ class GRU(AutogradCell):
     """All weights ~ U(-1/sqrt(H), 1/sqrt(H)), as torch.nn.GRU and torch.nn.Linear start; torch's two biases are summed
     into one but for the recurrent one of n, ``b_n`` (RH)."""
 
-    gates = 3
+    gates, own = 3, ("b_n",)
 
     def step(self, z_RBG: Tensor, state: State, weights: "Weights") -> State:
         (h,) = state

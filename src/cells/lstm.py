@@ -4,6 +4,8 @@ i, f, g, o = σ(a_i), σ(a_f), tanh(a_g), σ(a_o);  c_t = f c_{t-1} + i g;  h_t 
 torch's two biases are summed into one.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,8 +22,8 @@ class LSTM(ExplicitCell):
 
     gates, parts = 4, 2
 
-    def __init__(self, name: str, hidden_size: int, forget_bias: float | None = None) -> None:
-        super().__init__(name, hidden_size)
+    def __init__(self, name: str, hidden_size: int, forget_bias: float | None = None, **stack: Any) -> None:
+        super().__init__(name, hidden_size, **stack)
         self.forget_bias = forget_bias
 
     def advance(self, a: Tensor, before: State) -> tuple[State, State]:

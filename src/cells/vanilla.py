@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from copy import copy
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,8 +42,9 @@ class Vanilla(ExplicitCell):
         connections: int | None = None,
         side: str = "outgoing",
         spectral_radius: float | None = None,
+        **stack: Any,
     ) -> None:
-        super().__init__(name, hidden_size)
+        super().__init__(name, hidden_size, **stack)
         self.activation = activation
         self.std = std
         self.connections = connections

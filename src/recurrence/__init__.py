@@ -14,10 +14,23 @@ from torch import Tensor
 
 from src.cells import AutogradCell, Cell, ExplicitCell
 from src.recurrence import cpu, reference
-from src.recurrence.interface import NAMES, Factors, Tape, Weights
+from src.recurrence.interface import Factors, Tape, Weights
+from src.recurrence.linear import Linear
 from src.recurrence.omega import OmegaTerm
 
-__all__ = ["FUSED", "NAMES", "REFERENCE", "Factors", "OmegaTerm", "Tape", "Weights", "learn", "recur", "use", "which"]
+__all__ = [
+    "FUSED",
+    "REFERENCE",
+    "Factors",
+    "OmegaTerm",
+    "Tape",
+    "Weights",
+    "learn",
+    "linear",
+    "recur",
+    "use",
+    "which",
+]
 
 # Vanishing gradients become denormal floats, which are slow on CPUs and carry nothing here. Threads inherit the mode of
 # the thread that starts them, so it is set before any work is done.
@@ -100,17 +113,19 @@ def learn(
     loss: str,
     length_R: Tensor | None = None,
     tape: Tape | None = None,
-) -> Tensor | None:
+    state: tuple[Tensor, ...] | None = None,
+) -> tuple[Tensor, tuple[Tensor, ...]] | None:
     """Forward, readout, loss and the way back in one call, without autograd: overwrites ``gradients``.
 
     Args:
         target: classes, or numbers, of the last step, RB, or of every step, RTB.
         loss: ``cross_entropy`` (of the softmax) or ``squared_error`` (of the one output); the mean over sequences and,
             with targets at every step, over each replica's steps.
-        inputs, length_R, tape: as for :func:`recur`.
+        inputs, length_R, tape, state: as for :func:`recur`; no gradient flows into the state.
 
     Returns:
-        loss_R; None where this is not compiled in, or nothing is: the same is then to be had by :func:`recur`.
+        loss_R and the state after each replica's last step; None where this is not compiled in, or nothing is: the
+        same is then to be had by :func:`recur`.
 
     Raises:
         ValueError, IndexError: as :func:`recur`; a class that there is not.
@@ -120,7 +135,7 @@ def learn(
     if not (plain and loss in cpu.LOSSES and _fused(cell, weights.W)):
         return None
     _check(length_R, inputs)
-    return cpu.learn(cell, inputs, target, weights, gradients, loss, length_R, term)  # type: ignore[arg-type]
+    return cpu.learn(cell, inputs, target, weights, gradients, loss, length_R, term, state)  # type: ignore[arg-type]
 
 
 def which(cell: Cell, W: Tensor) -> str:
@@ -136,6 +151,14 @@ def _check(length_R: Tensor | None, inputs: Tensor) -> None:
     T = inputs.shape[1]
     if length_R is not None and not all(0 <= length <= T for length in length_R.tolist()):
         raise ValueError(f"lengths {length_R.tolist()} are not all in [0, {T}]")
+
+
+def linear(x_RTBK: Tensor, W_RKM: Tensor, b_RM: Tensor, tanh: bool = False) -> Tensor:
+    """x W + b of every step, RTBM, or its tanh; differentiable, in sums whose order padding does not change."""
+    fused = (_chosen or use("auto")) == FUSED and all(
+        each.dtype == torch.float32 and each.device.type == "cpu" for each in (x_RTBK, W_RKM, b_RM)
+    )
+    return Linear.apply(x_RTBK, W_RKM, b_RM, tanh, fused)
 
 
 class _Recurrence(torch.autograd.Function):

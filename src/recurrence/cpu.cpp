@@ -954,11 +954,120 @@ void over_tiles(const Call& c, Index tiles, const Each& each) {
 
 constexpr Index TILE_ROWS = 64;  // forward: more sequences do not share a nearer cache
 
+// -- a layer between recurrences -----------------------------------------------------------------------------------
+
+}  // namespace
+
+// y = x W + b of R networks, or its tanh; mirrored by linear.py, field by field.
+struct Linear {
+    Index R, N, K, M;                 // N rows of K numbers become rows of M
+    Index threads, tanh;
+    Index x_next, x_row, W_next, b_next;  // from one replica to the next; from one row of x to the next
+    const float *x, *W, *b;           // columns side by side
+    float* y;                         // RNM contiguous
+    const float* dy;                  // likewise
+    float *dx, *dW, *db;              // RNK (or null), RKM, RM contiguous
+};
+
+namespace {
+
+constexpr Index LINEAR_ROWS = 48;  // taken at a time: x, y and their derivatives stay near
+
+Index padded(Index n) { return (n + LANES - 1) / LANES * LANES; }
+
+constexpr Index PART_ROWS = 42 * LINEAR_ROWS;  // of a part, whose sums are added up by themselves
+
+Index parts_of(const Linear& c) { return (c.N + PART_ROWS - 1) / PART_ROWS; }
+
+// Calls each(replica, part, first row, rows) for the parts of the rows of every replica. All but the last are of one size,
+// so that rows of zeros at the end, padding, change no sum.
+template <class Each>
+void over_rows(const Linear& c, const Each& each) {
+    const Index parts = parts_of(c);
+    auto work = [&](Index job) {
+        const Index part = job % parts, first = part * PART_ROWS;
+        each(job / parts, part, first, std::min(PART_ROWS, c.N - first));
+    };
+    Pool::get().run(c.threads, c.R * parts, work);
+}
+
+// f(first, size) for rows [first, first + rows) in blocks of LINEAR_ROWS.
+template <class F>
+void in_blocks(Index first, Index rows, const F& f) {
+    for (Index at = first; at < first + rows; at += LINEAR_ROWS) f(at, std::min(LINEAR_ROWS, first + rows - at));
+}
+
 }  // namespace
 
 extern "C" {
 
 int lanes() { return LANES; }
+
+void linear_forward(const Linear* c) {
+    const Index M = padded(c->M);
+    over_rows(*c, [&](Index r, Index, Index first, Index rows) {
+        Scratch& scratch = Scratch::fresh();
+        const Panels panels(M / LANES);
+        float *packed = scratch.take(c->K * M), *out = scratch.take(LINEAR_ROWS * M);
+        pack(c->W + r * c->W_next, c->K, 1, c->M, M, panels, packed);
+        in_blocks(first, rows, [&](Index at, Index n) {
+            for (Index row = 0; row < n; row++) {
+                std::memcpy(out + row * M, c->b + r * c->b_next, c->M * sizeof(float));
+                std::memset(out + row * M + c->M, 0, (M - c->M) * sizeof(float));
+            }
+            multiply(n, c->x + r * c->x_next + at * c->x_row, c->x_row, 1, c->K, 0, packed, panels, out, M, true);
+            for (Index j = 0; c->tanh && j < n * M; j += LANES) store(out + j, tanh_(load(out + j)));
+            for (Index row = 0; row < n; row++)
+                std::memcpy(c->y + ((r * c->N) + at + row) * c->M, out + row * M, c->M * sizeof(float));
+        });
+    });
+}
+
+// The parts' sums are added in their order.
+void linear_backward(const Linear* c) {
+    const Index parts = parts_of(*c), M = padded(c->M), K = padded(c->K), size = (c->K + 1) * M;
+    static thread_local std::vector<float> memory;
+    memory.resize(std::max<size_t>(memory.size(), c->R * parts * size));
+    float* const sums = memory.data();
+    over_rows(*c, [&](Index r, Index part, Index first, Index rows) {
+        Scratch& scratch = Scratch::fresh();
+        const Panels back(K / LANES);
+        float *packed = scratch.take(c->M * K), *da = scratch.take(LINEAR_ROWS * M), *dx = scratch.take(LINEAR_ROWS * K);
+        float *dW = sums + (r * parts + part) * size, *db = dW + c->K * M;
+        std::memset(dW, 0, size * sizeof(float));
+        if (c->dx) pack_transposed(c->W + r * c->W_next, c->M, c->K, back, packed);
+        in_blocks(first, rows, [&](Index at, Index n) {
+            const float* x = c->x + r * c->x_next + at * c->x_row;
+            for (Index row = 0; row < n; row++) {
+                const Index from = (r * c->N + at + row) * c->M;
+                float* to = da + row * M;
+                std::memcpy(to, c->dy + from, c->M * sizeof(float));
+                std::memset(to + c->M, 0, (M - c->M) * sizeof(float));
+                for (Index j = 0; c->tanh && j < c->M; j++) to[j] *= 1.f - c->y[from + j] * c->y[from + j];
+                for (Index j = 0; j < M; j += LANES) store(db + j, load(db + j) + load(to + j));
+            }
+            evenly(c->K, BLOCK_ROWS, [&](Index unit, Index m) {
+                evenly(M / LANES, BLOCK_VECTORS, [&](Index vector, Index v) {
+                    dispatch<BLOCK_ROWS, BLOCK_VECTORS>(m, v, [&](auto rows_, auto vectors_) {
+                        outer<rows_, vectors_>(1, n, x + unit, 0, c->x_row, da + vector * LANES, 0, M,
+                                               dW + unit * M + vector * LANES, M);
+                    });
+                });
+            });
+            if (!c->dx) return;
+            multiply(n, da, M, 1, c->M, 0, packed, back, dx, K, false);
+            for (Index row = 0; row < n; row++)
+                std::memcpy(c->dx + (r * c->N + at + row) * c->K, dx + row * K, c->K * sizeof(float));
+        });
+    });
+    for (Index r = 0; r < c->R; r++) {
+        float* total = sums + r * parts * size;
+        for (Index part = 1; part < parts; part++)
+            for (Index j = 0; j < size; j++) total[j] += total[part * size + j];
+        for (Index k = 0; k <= c->K; k++)
+            std::memcpy(k < c->K ? c->dW + (r * c->K + k) * c->M : c->db + r * c->M, total + k * M, c->M * sizeof(float));
+    }
+}
 
 // All steps, for the state after the last one; h of every step and what the way back needs where there are arrays for it.
 // Returns 0, or 1 if some symbol is none of those there are; what is handed out is then worth nothing.

@@ -41,6 +41,16 @@ class _Call(ctypes.Structure):
     ]
 
 
+class _Linear(ctypes.Structure):
+    """struct Linear of cpu.cpp."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("R", "N", "K", "M", "threads", "tanh")),
+        *((name, ctypes.c_int64) for name in ("x_next", "x_row", "W_next", "b_next")),
+        *((name, ctypes.c_void_p) for name in ("x", "W", "b", "y", "dy", "dx", "dW", "db")),
+    ]
+
+
 @cache
 def _attempt() -> ctypes.CDLL | Unavailable:
     try:
@@ -51,6 +61,8 @@ def _attempt() -> ctypes.CDLL | Unavailable:
         return Unavailable(f"the library cannot be loaded ({problem}); set XDG_CACHE_HOME to another folder")
     for function in (library.forward, library.backward):
         function.argtypes = [ctypes.POINTER(_Call)]
+    for function in (library.linear_forward, library.linear_backward):
+        function.argtypes, function.restype = [ctypes.POINTER(_Linear)], None
     return library
 
 
@@ -179,7 +191,8 @@ def learn(
     loss: str,
     length_R: Tensor | None,
     term: OmegaTerm | None,
-) -> Tensor:
+    state: State | None,
+) -> tuple[Tensor, State]:
     """A whole update without its step, see src.recurrence.learn."""
     update = _Prepared(cell, inputs, weights, length_R)
     R, T, B = update.shape
@@ -193,8 +206,12 @@ def learn(
     update.rows(gradients, "d")
     if term is not None:
         update.add_omega(term)
+    last = tuple(torch.empty(R, B, update.H) for _ in range(cell.parts))
+    update.point(**dict(zip(("h_last", "c_last"), last, strict=False)))
+    if state is not None:
+        update.point(**dict(zip(("h0", "c0"), state, strict=False)))
     update.backward()
-    return loss_R
+    return loss_R, last
 
 
 class Run(_Prepared):
@@ -268,3 +285,31 @@ class Run(_Prepared):
         delta = memory["delta"].unflatten(-1, (self.gates, self.padded))[..., :H].flatten(-2)
         v, d = memory["v"][..., :H], memory["d"][..., :H]
         return Factors(memory["h"][:, :-1, :, :H], delta, v, d, memory["d2"], memory["v2"])
+
+
+class Linear:
+    """y = x W + b of all rows of x_RTBK, or its tanh; and back."""
+
+    def __init__(self, x: Tensor, W: Tensor, b: Tensor, tanh: bool) -> None:
+        R, T, B, K = x.shape
+        if x.stride()[1:] != (B * x.stride(2), x.stride(2), 1):
+            x = x.contiguous()
+        W, b = W.contiguous() if W[0].stride() != (W.shape[2], 1) else W, b.contiguous() if b.stride(1) != 1 else b
+        self.memory = (x, W, b)
+        self.call = _Linear(R=R, N=T * B, K=K, M=W.shape[2], threads=threads, tanh=tanh)
+        self.call.x_next, self.call.x_row = x.stride(0), x.stride(2)
+        self.call.W_next, self.call.b_next = W.stride(0), b.stride(0)
+        self.call.x, self.call.W, self.call.b = x.data_ptr(), W.data_ptr(), b.data_ptr()
+        self.y = empty(R, T, B, W.shape[2])
+        self.call.y = self.y.data_ptr()
+        library().linear_forward(self.call)
+
+    def backward(self, dy: Tensor, wants_dx: bool) -> tuple[Tensor | None, Tensor, Tensor]:
+        """dL/dx, dL/dW and dL/db."""
+        x, W, b = self.memory
+        dy, dx = dy.contiguous(), empty(*x.shape) if wants_dx else None
+        dW, db = torch.empty(W.shape), torch.empty(b.shape)
+        self.call.dy, self.call.dW, self.call.db = dy.data_ptr(), dW.data_ptr(), db.data_ptr()
+        self.call.dx = None if dx is None else dx.data_ptr()
+        library().linear_backward(self.call)
+        return dx, dW, db

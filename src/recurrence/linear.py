@@ -1,0 +1,40 @@
+"""Layers without a recurrence: x W + b of every step, in sums whose order padding does not change."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from src.linalg import matmul, product
+from src.recurrence import cpu
+
+
+class Linear(torch.autograd.Function):
+    """y = x W + b for x_RTBK, W_RKM, b_RM, or its tanh: RTBM."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, W: Tensor, b: Tensor, tanh: bool, fused: bool) -> Tensor:
+        ctx.tanh = tanh
+        if fused:
+            ctx.run = cpu.Linear(x, W, b, tanh)
+            y, ctx.y_version = ctx.run.y, None
+            ctx.run.y = None  # an output kept here would be a cycle, freed late
+            ctx.save_for_backward(y)
+            return y
+        a = matmul(x.flatten(1, 2), W).add_(b[:, None]).view(*x.shape[:3], -1)
+        y = a.tanh_() if tanh else a
+        ctx.run = None
+        ctx.save_for_backward(x, W, y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        (dy,) = grads
+        wants_dx = ctx.needs_input_grad[0]
+        if ctx.run is not None:
+            dx, dW, db = ctx.run.backward(dy, wants_dx)
+            return dx, dW, db, None, None
+        x, W, y = ctx.saved_tensors
+        da = dy * (1 - y * y) if ctx.tanh else dy
+        dx = matmul(da.flatten(1, 2), W.transpose(1, 2)).view(x.shape) if wants_dx else None
+        return dx, product(x, da), product(x.new_ones(1).expand(*x.shape[:3], 1), da)[:, 0], None, None
