@@ -13,7 +13,7 @@ from src.network import Carry, Network, Noise
 from src.population import DIVERGED, Population
 from src.success import SuccessTest
 from tasks.datamodule import Batch, Block
-from tasks.draws import Stream, generator
+from tasks.draws import Stream, generator, normal
 from tasks.task import Task
 
 
@@ -112,11 +112,8 @@ class Training(pl.LightningModule):
         updates = [(population.seeds[r], int(population.updates[r])) for r in population.live]
 
         def add(layer: int, x_RTBH: torch.Tensor) -> torch.Tensor:
-            drawn = [
-                generator(seed, Stream.NOISE, n, layer).standard_normal(x.shape, dtype=np.float32)
-                for (seed, n), x in zip(updates, x_RTBH, strict=True)
-            ]
-            return x_RTBH + std * torch.from_numpy(np.stack(drawn)).to(x_RTBH.device)
+            numbers = [normal(generator(seed, Stream.NOISE, n, layer), x_RTBH[0].numel(), std) for seed, n in updates]
+            return x_RTBH + torch.from_numpy(np.stack(numbers)).view(x_RTBH.shape).to(x_RTBH.device)
 
         return add
 

@@ -7,6 +7,7 @@ unrelated streams (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
 """
 
 from enum import IntEnum
+from functools import cache
 
 import numpy as np
 
@@ -25,6 +26,20 @@ class Stream(IntEnum):
 
 DRAW = 16
 """Updates whose data one call of a generator draws. A constant: what is drawn must not depend on how it is used."""
+
+
+def normal(draws: np.random.Generator, size: int, std: float = 1.0) -> np.ndarray:
+    """Normal numbers, float32, four times faster than NumPy's: 65 536 quantiles of equal probability, up to 4.3 std."""
+    raw = draws.bit_generator.random_raw(-(-size // 4)).astype("<u8", copy=False)  # type: ignore[attr-defined]
+    return (_quantiles() * np.float32(std))[raw.view("<u2")[:size]]
+
+
+@cache
+def _quantiles() -> np.ndarray:
+    from scipy.special import ndtri
+
+    return ndtri((np.arange(2**16) + 0.5) / 2**16).astype(np.float32)
+
 
 MAX_SEED = 2**63 - 1
 

@@ -247,6 +247,9 @@ class Run(_Prepared):
             self.point(c=empty(R, T + 1, B, P), gates=empty(R, T, B, 4 * P))
         if self.library.forward(self.call):
             raise IndexError(f"a symbol is outside [0, {self.call.I})")
+        if self.call.input == DENSE:
+            del self.memory["x"]  # large, and of no use on the way back
+            self.call.x = None
         self.last = tuple(self.memory[name] for name in last)
         self.h_RTBH = self.memory["h"][:, 1:, :, :H] if every_step else None
 
@@ -261,7 +264,7 @@ class Run(_Prepared):
         self.point(**{name: torch.empty(R, B, H) for name in back})
         gradients = Weights(torch.empty(R, H, G))
         if dense:
-            self.point(dz=torch.empty(R, T, B, G))
+            self.point(dz=empty(R, T, B, G))
         else:
             gradients.W_in, gradients.b = torch.empty(R, self.call.I, G), torch.empty(R, G)
         self.rows(gradients, "d")

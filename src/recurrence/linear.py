@@ -17,14 +17,14 @@ class Linear(torch.autograd.Function):
         ctx.tanh = tanh
         if fused:
             ctx.run = cpu.Linear(x, W, b, tanh)
-            y, ctx.y_version = ctx.run.y, None
-            ctx.run.y = None  # an output kept here would be a cycle, freed late
-            ctx.save_for_backward(y)
+            y, ctx.run.y = ctx.run.y, None  # an output kept here would be a cycle, freed late
+            if tanh:
+                ctx.save_for_backward(y)
             return y
         a = matmul(x.flatten(1, 2), W).add_(b[:, None]).view(*x.shape[:3], -1)
         y = a.tanh_() if tanh else a
         ctx.run = None
-        ctx.save_for_backward(x, W, y)
+        ctx.save_for_backward(x, W, *((y,) if tanh else ()))
         return y
 
     @staticmethod
@@ -34,7 +34,7 @@ class Linear(torch.autograd.Function):
         if ctx.run is not None:
             dx, dW, db = ctx.run.backward(dy, wants_dx)
             return dx, dW, db, None, None
-        x, W, y = ctx.saved_tensors
-        da = dy * (1 - y * y) if ctx.tanh else dy
+        x, W, *y = ctx.saved_tensors
+        da = dy * (1 - y[0] * y[0]) if ctx.tanh else dy
         dx = matmul(da.flatten(1, 2), W.transpose(1, 2)).view(x.shape) if wants_dx else None
         return dx, product(x, da), product(x.new_ones(1).expand(*x.shape[:3], 1), da)[:, 0], None, None
