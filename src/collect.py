@@ -22,7 +22,7 @@ SUCCESS_RATE = (
     *("median_solved_at", "interrupted"),
 )
 
-OUTCOME = [column for column in RESULTS if column not in ("seconds", "spectral_radius", "loss")]
+OUTCOME = [column for column in RESULTS if column not in ("seconds", "spectral_radius", "loss", "test_loss")]
 
 
 Config = tuple[tuple[str, Any], ...]
@@ -37,6 +37,11 @@ class Replica:
     outcome: dict[str, Any]
     history: pd.DataFrame
     source: Path
+
+    @property
+    def graded(self) -> bool:
+        """Whether its task's answers are right or wrong."""
+        return not pd.isna(self.outcome["solved"])
 
 
 def collect(directories: Sequence[Path]) -> list[Replica]:
@@ -110,6 +115,40 @@ def success_rates(replicas: Sequence[Replica]) -> pd.DataFrame:
     table["max_length"] = table["max_length"].astype("Int64")
     table = table.sort_values(["task", "cell", "optimizer", "length"], kind="stable")
     configs = list(dict.fromkeys(r.config for r in replicas))
+    table.attrs["configs"] = [configs[row] for row in table.index]
+    return table.reset_index(drop=True)
+
+
+LOSSES = (
+    *("task", "cell", "optimizer", "length", "replicas", "epochs", "updates", "seconds"),
+    *("loss", "loss_low", "loss_high", "test_loss", "spikes"),
+)
+
+
+def spikes(loss: pd.Series) -> int:
+    """Epochs whose loss is more than twice the median of the ten before."""
+    return int((loss > 2 * loss.rolling(10).median().shift()).sum())
+
+
+def losses(replicas: Sequence[Replica]) -> pd.DataFrame:
+    """One row a configuration without right and wrong answers: medians over its finished replicas, of the last epoch's
+    loss with its range, of the loss on fresh sequences, and of the spikes. ``attrs["configs"]`` as in success_rates."""
+    keys, rows = differing(replicas), []
+    configs = list(dict.fromkeys(r.config for r in replicas))
+    for config in configs:
+        values = dict(config)
+        done = [r for r in replicas if r.config == config and r.outcome["status"] != "interrupted"]
+        own = pd.DataFrame([r.outcome for r in done], columns=[*RESULTS])
+        own["epochs"] = [r.history["epoch"].max() for r in done]
+        own["spikes"] = [spikes(r.history["loss"]) for r in done]
+        middle = own[["epochs", "updates", "seconds", "loss", "test_loss", "spikes"]].median()
+        rows.append(
+            [values["task.name"], values["cell.name"], values["optimizer.name"], values["task.length"], len(done)]
+            + [middle["epochs"], middle["updates"], middle["seconds"], middle["loss"], own["loss"].min()]
+            + [own["loss"].max(), middle["test_loss"], middle["spikes"], *(values.get(key) for key in keys)]
+        )
+    table = pd.DataFrame(rows, columns=[*LOSSES, *keys])
+    table = table.sort_values(["task", "cell", "optimizer", "length"], kind="stable")
     table.attrs["configs"] = [configs[row] for row in table.index]
     return table.reset_index(drop=True)
 

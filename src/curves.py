@@ -11,7 +11,7 @@ from rich.table import Table
 from torch.utils.tensorboard import SummaryWriter
 
 from src import plots
-from src.collect import Replica, collect, labels, paired, success_rates
+from src.collect import Replica, collect, labels, losses, paired, success_rates
 from src.config import ConfigurationError, refuse
 
 BOARD = "curves"
@@ -19,7 +19,8 @@ BOARD = "curves"
 
 
 def report(directories: Sequence[Path], out: Path | None = None) -> pd.DataFrame:
-    """Writes success_rate.csv, success_rate and error as .png and .svg, and TensorBoard figures; prints the table.
+    """Writes success_rate.csv, success_rate and error as .png and .svg, and TensorBoard figures; prints the table. Of
+    tasks whose answers are neither right nor wrong: loss.csv, loss.png and .svg.
 
     Args:
         directories: searched for runs at any depth.
@@ -33,16 +34,41 @@ def report(directories: Sequence[Path], out: Path | None = None) -> pd.DataFrame
         raise ConfigurationError([f"no results under {', '.join(map(str, directories))}"])
     out = Path(out or (directories[0] if len(directories) == 1 else "curves"))
     out.mkdir(parents=True, exist_ok=True)
-    table = success_rates(replicas)
-    table.to_csv(out / "success_rate.csv", index=False, float_format="%.6g")
+    graded, others = ([r for r in replicas if r.graded is yes] for yes in (True, False))
     shutil.rmtree(out / BOARD, ignore_errors=True)  # of an earlier report
+    table, figures = pd.DataFrame(), {}
+    if others:
+        table = losses(others)
+        table.to_csv(out / "loss.csv", index=False, float_format="%.6g")
+        figures["loss"] = plots.loss(others)
+        show_losses(others, table, out)
+    if graded:
+        table = success_rates(graded)
+        table.to_csv(out / "success_rate.csv", index=False, float_format="%.6g")
+        figures |= {"success_rate": plots.success_rate(graded), "error": plots.error(graded)}
+        show(graded, table, out)
     with SummaryWriter(str(out / BOARD)) as board:
-        for name, figure in (("success_rate", plots.success_rate(replicas)), ("error", plots.error(replicas))):
+        for name, figure in figures.items():
             figure.savefig(out / f"{name}.png", dpi=150)
             figure.savefig(out / f"{name}.svg")
             board.add_figure(f"sweep/{name}", figure)
-    show(replicas, table, out)
     return table
+
+
+def show_losses(replicas: Sequence[Replica], table: pd.DataFrame, out: Path) -> None:
+    """Prints the table of tasks without right and wrong answers."""
+    names = labels(replicas)
+    tasks = ", ".join(dict.fromkeys(table["task"]))
+    printed = Table("method", title=f"{tasks}: medians over replicas", title_justify="left")
+    for column in ("n", "epochs", "updates", "s", "loss", "test", "spikes"):
+        printed.add_column(column, justify="right")
+    for config, (_, row) in zip(table.attrs["configs"], table.iterrows(), strict=True):
+        numbers = [f"{row[c]:,.0f}" for c in ("replicas", "epochs", "updates", "seconds")]
+        numbers += [f"{row['loss']:.3g}", f"{row['test_loss']:.3g}", f"{row['spikes']:.0f}"]
+        printed.add_row(names[config], *numbers)
+    console = Console()
+    console.print(printed)
+    console.print(f"in {out}: loss.csv, loss.png (and .svg)", soft_wrap=True)
 
 
 def show(replicas: Sequence[Replica], table: pd.DataFrame, out: Path) -> None:

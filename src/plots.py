@@ -145,6 +145,32 @@ def evaluation(table: pd.DataFrame, trained_on: tuple[int, int | None]) -> Figur
     return figure
 
 
+def loss(replicas: Sequence[Replica]) -> Figure:
+    """Training loss of each epoch against epochs, updates and seconds: the median over replicas, and their range."""
+    panels, lines = _panels(replicas), _Lines(replicas)
+    figure = Figure(figsize=(12, 0.9 + 3.4 * len(panels)), layout="constrained")
+    grid = figure.subplots(len(panels), 3, sharey="row", squeeze=False)
+    drawn: dict[str, Any] = {}
+    for row, ((task, cell), inside) in zip(grid, panels.items(), strict=True):
+        for name in sorted({lines.of[r.config] for r in inside}):
+            each = pd.concat(r.history for r in inside if lines.of[r.config] == name).groupby("epoch")
+            for axis, x in zip(row, (each["step"], each["step"], each["seconds"]), strict=True):
+                at = each["epoch"].first() if axis is row[0] else x.median()
+                style = {
+                    "color": lines.colour(name),
+                    "ls": ("-", "--", ":")[lines.names.index(name) // len(COLOURS) % 3],
+                }
+                (drawn[name],) = axis.plot(at, each["loss"].median(), lw=1.2, **style)
+                axis.fill_between(at, each["loss"].min(), each["loss"].max(), color=style["color"], alpha=0.15, lw=0)
+        for axis, label in zip(row, ("epochs", "updates", "seconds"), strict=True):
+            axis.set(xlabel=label, yscale="log")
+            axis.grid(alpha=0.3)
+        row[1].set_xscale("log")
+        row[0].set_ylabel(f"{_words(task)}, {_words(cell)}\ntraining loss of an epoch")
+    _legend(figure, dict(sorted(drawn.items())), "median over replicas, shaded: least to largest")
+    return figure
+
+
 def _legend(figure: Figure, handles: dict[str, Any], title: str) -> None:
     figure.legend(
         list(handles.values()),

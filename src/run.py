@@ -2,7 +2,9 @@
 
 import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hydra
 import numpy as np
@@ -111,7 +113,7 @@ def run(cfg: DictConfig, directory: Path) -> Population:
         lightning.logger.log_hyperparams(keys, known)  # type: ignore[call-arg, arg-type]
         lightning.logger.finalize("success")
     rows = results_rows(module.population, module.config)
-    closing_table(rows, directory)
+    closing_table(rows, directory, module.population.graded)
     return module.population
 
 
@@ -145,7 +147,28 @@ def outcome(population: Population) -> dict[str, float]:
     }
 
 
-def closing_table(rows: list[list[object]], directory: Path) -> None:
+def _cells(r: dict[str, Any]) -> Iterator[str]:
+    """Of one row of the closing table; empty where there is no number."""
+    yield from (str(r["seed"]), str(r["status"]), f"{r['updates']:,}")
+    numbers = {"error": (100, ".2f"), "best_error": (100, ".2f"), "loss": (1, ".3g"), "test_loss": (1, ".3g")}
+    for name, (factor, form) in (numbers | {"spectral_radius": (1, ".3f"), "seconds": (1, ".1f")}).items():
+        yield "" if np.isnan(r[name]) else format(factor * r[name], form)
+
+
+def rate(results: list[dict[str, Any]]) -> str:
+    """Solved replicas of those that finished, with Wilson's interval."""
+    solved = sum(bool(r["solved"]) for r in results)
+    finished = sum(r["status"] != "interrupted" for r in results)
+    words = f"{solved}/{finished} solved"
+    if finished:
+        low, high = wilson(solved, finished)
+        words += f" ({100 * solved / finished:.0f} %, 95 % interval {100 * low:.0f}-{100 * high:.0f} %)"
+    if finished < len(results):
+        words += f", {len(results) - finished} interrupted"
+    return words
+
+
+def closing_table(rows: list[list[object]], directory: Path, graded: bool) -> None:
     """Prints one row a replica, the success rate, and where things are."""
     console = Console()
     results = [dict(zip(RESULTS, row, strict=True)) for row in rows]
@@ -154,24 +177,14 @@ def closing_table(rows: list[list[object]], directory: Path) -> None:
     table = Table(
         title=f"{first['task']}, length {length}, {first['cell']}, {first['optimizer']}", title_justify="left"
     )
-    for column in ("seed", "status", "updates", "error %", "best %", "loss", "test loss", "radius", "seconds"):
-        table.add_column(column, justify="right", min_width=11 if column == "status" else None)
-    for r in results:
-        numbers = ("error", "best_error", "loss", "test_loss", "spectral_radius", "seconds")
-        values = {name: float(r[name]) for name in numbers}  # type: ignore[arg-type]
-        shown = [f"{100 * values['error']:.2f}", f"{100 * values['best_error']:.2f}", f"{values['loss']:.3g}"]
-        shown.append(f"{values['test_loss']:.3g}")
-        shown += [f"{values['spectral_radius']:.3f}", f"{values['seconds']:.1f}"]
-        cells = [str(r["seed"]), str(r["status"]), f"{r['updates']:,}", *shown]
-        table.add_row(*("" if cell == "nan" else cell for cell in cells))
+    columns = ["seed", "status", "updates", "error %", "best %", "loss", "test loss", "radius", "seconds"]
+    shown = [[*_cells(r)] for r in results]
+    used = [k for k, _ in enumerate(columns) if any(cells[k] for cells in shown)]
+    for k in used:
+        table.add_column(columns[k], justify="right", min_width=11 if columns[k] == "status" else None)
+    for cells in shown:
+        table.add_row(*(cells[k] for k in used))
     console.print(table)
-    solved = sum(bool(r["solved"]) for r in results)
-    finished = sum(r["status"] != "interrupted" for r in results)
-    rate = f"{solved}/{finished} solved"
-    if finished:
-        low, high = wilson(solved, finished)
-        rate += f" ({100 * solved / finished:.0f} %, 95 % interval {100 * low:.0f}-{100 * high:.0f} %)"
-    if finished < len(results):
-        rate += f", {len(results) - finished} interrupted"
-    console.print(rate, highlight=False)
+    if graded:
+        console.print(rate(results), highlight=False)
     console.print(f"in {directory}: results.csv, history.csv, checkpoints/, TensorBoard events", soft_wrap=True)

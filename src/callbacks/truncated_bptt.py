@@ -45,7 +45,8 @@ class TruncatedBPTT(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
         if module.task.fixed_data and self.patience is not None:
             population = module.population
-            ended = [self.advance(r, population.means["check"]["loss"][r]) for r in population.live]
+            loss = population.read("check")["loss"]
+            ended = [self.advance(r, loss[r]) for r in population.live]
             population.leave(ended, PLATEAU)
 
     def advance(self, replica: int, loss: float) -> bool:

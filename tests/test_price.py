@@ -1,0 +1,376 @@
+"""The synthetic price, sequences cut into parts, the stages of replicas, and networks of several layers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from src import recurrence
+from src.callbacks.truncated_bptt import TruncatedBPTT, cut
+from src.config import check
+from src.directions import Direction, Omega
+from src.network import Carry, Network
+from src.recurrence import FUSED, REFERENCE, cpu
+from src.run import build, run, trainer
+from tasks.datamodule import TrainingData, collate
+from tasks.draws import Stream, generator, normal
+from tasks.price import action_values, changes, prices
+from tests.conftest import compose, make_cell, make_task
+
+SMALL = ["task=price", "task.length=60", "task.batch_size=4", "task.window=5", "replicas=3", "trainer.max_epochs=3"]
+SMALL += ["cell=dense_lstm", "cell.hidden_size=9", "cell.dense_size=7", "optimizer=msgd"]
+RECURRENCES = [pytest.param(FUSED, marks=pytest.mark.skipif(not cpu.available(), reason="no compiler")), REFERENCE]
+
+
+@pytest.fixture(autouse=True)
+def as_before():
+    yield
+    recurrence.use("auto")
+
+
+# -- the task ----------------------------------------------------------------------------------------------------------
+
+
+def test_prices_are_what_the_text_says():
+    T, B = 20_000, 40
+    price = prices(T, B, np.random.default_rng(0), noise=0.1)
+    smooth = prices(T, B, np.random.default_rng(0), noise=0.0)
+    rest = price - smooth
+    assert abs(rest.mean()) < 5e-4 and rest.std() == pytest.approx(0.1, rel=0.01)
+    # without noise: |cos θ| sin(f1 t) + |sin θ| sin(f2 t) with a θ that moves by .01 at most
+    t = np.arange(T)[:, None]
+    one, other = np.sin(0.02 * t), np.sin(0.05 * t)
+    assert np.all(np.abs(smooth - 100) <= np.hypot(one, other) + 1e-9)
+    draws = np.random.default_rng(3)
+    theta = draws.uniform(-np.pi, np.pi, 2)
+    steps = draws.uniform(-1, 1, (49, 2))
+    again = prices(50, 2, np.random.default_rng(3), noise=0.0)
+    for b in range(2):
+        angle = theta[b]
+        for k in range(50):
+            expected = 100 + abs(np.cos(angle)) * np.sin(0.02 * k) + abs(np.sin(angle)) * np.sin(0.05 * k)
+            assert again[k, b] == pytest.approx(expected, abs=1e-12)
+            angle += 0.01 * steps[k, b] if k < 49 else 0
+    printed = make_task("price_as_printed", length=300).draw(300, 3, np.random.default_rng(0))[0]
+    assert np.allclose(printed * 100, np.round(printed * 100), atol=1e-3)  # cents
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.integers(2, 40), st.integers(1, 4), st.integers(1, 9), st.sampled_from([0.0, 0.5, 0.98]))
+def test_inputs_and_targets_by_brute_force(seed, length, batch, window, discount):
+    price = prices(length, batch, np.random.default_rng(seed))
+    x, q = changes(price, window), action_values(price, discount)
+    assert x.shape == (length, batch, window) and q.shape == (length, batch, 2)
+    for b in range(batch):
+        change = [0.0] + [price[t, b] - price[t - 1, b] for t in range(1, length)]
+        values = [0.0, 0.0]
+        for t in reversed(range(length)):
+            seen = [change[k] if k > 0 else 0.0 for k in range(t - window + 1, t + 1)]
+            np.testing.assert_allclose(x[t, b], seen, atol=1e-6)
+            reward = price[t + 1, b] - price[t, b] if t + 1 < length else 0.0
+            values = [r + discount * max(values) for r in (reward, -reward)]
+            np.testing.assert_allclose(q[t, b], values, atol=2e-5)
+
+
+def test_the_data_are_the_same_in_every_epoch_and_another_seeds_are_not():
+    module, data = build(compose(*SMALL))
+    module.configure_optimizers()
+    (one,), (two,) = data.next_block(), data.next_block()
+    assert one.inputs is two.inputs and not torch.equal(one.inputs[0], one.inputs[1])
+    alone = TrainingData(module.task).fixed([1])
+    assert torch.equal(alone.inputs[0], one.inputs[1]) and torch.equal(alone.target[0], one.target[1])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["callbacks.truncated_bptt.parts=[100]"], ["100 parts are more than task.length=60 steps"]),
+        (["callbacks.truncated_bptt.parts=[]"], ["must be whole numbers"]),
+        (["callbacks.truncated_bptt.parts=[2,0]"], ["must be whole numbers"]),
+        (["task.discount=1"], ["below 1"]),
+        (["task.frequencies=[1]"], ["two numbers"]),
+        (["task.max_length=70"], ["one length"]),
+        (["task=temporal_order", "~task.window"], ["fresh data for ever"]),
+    ],
+)
+def test_bad_values_give_one_clear_line(overrides, words):
+    if overrides[0] == "task=temporal_order":
+        problems = check(compose("trainer.max_epochs=3"))
+    else:
+        problems = check(compose(*SMALL, *overrides))
+    assert len(problems) == 1 and words[0] in problems[0], problems
+
+
+def test_parts_need_targets_and_epochs():
+    parts = "callbacks.truncated_bptt.parts=[2]"
+    assert "its only target is at the last step" in check(compose(parts))[0]
+    assert "has no epochs" in check(compose("task=memorization_5bit", parts))[0]
+
+
+# -- parts -------------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 5000), st.integers(1, 300))
+def test_every_step_is_in_one_part(length, parts):
+    parts = min(parts, length)
+    borders = cut(length, parts)
+    sizes = np.diff(borders)
+    assert borders[0] == 0 and borders[-1] == length and len(sizes) == parts and sizes.max() - sizes.min() <= 1
+    steps = TruncatedBPTT([1], steps=parts).borders(0, length)
+    assert steps[0] == 0 and steps[-1] == length and set(np.diff(steps)[:-1]) <= {parts} and np.diff(steps)[-1] > 0
+
+
+@pytest.mark.parametrize("name", RECURRENCES)
+@pytest.mark.parametrize("cell", ["dense_lstm", "lstm", "smart_tanh", "gru"])
+def test_the_state_is_carried_over_and_the_gradient_is_cut(cell, name):
+    """With weights that stay: the parts' losses joined are the loss of the whole, each part's gradient is that of a
+    sequence that begins with the state it was given, and one part is the whole, bit for bit."""
+    recurrence.use(name)
+    task = make_task("price", length=31, batch_size=4, window=5)
+    keys = {"dense_size": 7, "noise": 0.0} if cell == "dense_lstm" else {}
+    network = Network.start(make_cell(cell, 9, **keys), task, [0, 1])
+    batch = TrainingData(task).fixed([0, 1])
+    for p in network.parameters():
+        p.grad = torch.zeros_like(p)
+
+    def learn(part, carry=None):
+        loss_R = network.learn(part, task, Direction(), carry)
+        return loss_R, {name: p.grad.clone() for name, p in network.named_parameters()}
+
+    loss_R, gradients = learn(batch)
+    (whole,) = batch.cut([0, 31])
+    again_R, same = learn(whole, Carry())
+    assert torch.equal(loss_R, again_R) and all(torch.equal(gradients[n], same[n]) for n in same)
+    carry, joined = Carry(), torch.zeros(2)
+    borders = cut(31, 4)
+    for k, part in enumerate(batch.cut(borders)):
+        begun = Carry(carry.states)
+        part_R, own = learn(part, carry)
+        joined += part_R * (borders[k + 1] - borders[k]) / 31
+        if carry.states is not None and begun.states is not None:
+            for p in network.parameters():
+                p.grad.zero_()
+            states = [tuple(each.clone().requires_grad_() for each in state) for state in begun.states]
+            output = network(part.inputs, part.length, every_step=True, carry=Carry(states))
+            task.loss(output, part.target, part.length).sum().backward()
+            for n, p in network.named_parameters():
+                torch.testing.assert_close(own[n], p.grad, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(joined, loss_R, rtol=1e-5, atol=1e-6)
+    assert any(part.requires_grad for state in carry.states for part in state) is False
+
+
+def test_an_update_a_part_in_order_each_once_an_epoch(monkeypatch, tmp_path):
+    cfg = compose(*SMALL, "callbacks.truncated_bptt.parts=[7]")
+    module, data = build(cfg)
+    seen, update = [], module.update
+
+    def spy(batch, carry):
+        seen.append(batch.inputs)
+        update(batch, carry)
+
+    monkeypatch.setattr(module, "update", spy)
+    trainer(cfg, tmp_path).fit(module, datamodule=data)
+    assert len(seen) == 21 and module.population.updates.tolist() == [21] * 3
+    whole = data.data.fixed([0, 1, 2]).inputs
+    for epoch in range(3):
+        assert torch.equal(torch.cat(seen[7 * epoch : 7 * epoch + 7], dim=1), whole)
+
+
+# -- stages ------------------------------------------------------------------------------------------------------------
+
+
+def test_stages_on_scripted_losses():
+    schedule = TruncatedBPTT([4, 2], patience=2)
+    schedule.stage, schedule.waited, schedule.least = np.zeros(2, int), np.zeros(2, int), np.full(2, np.inf)
+    script = [5, 4, 6, 4, 3, 3, 3]  # better, better, not, not: next stage; better, not, not: the end
+    ended, borders = [], []
+    for loss in script:
+        borders.append(len(schedule.borders(0, 8)) - 1)
+        ended.append(schedule.advance(0, loss))
+    assert borders == [4, 4, 4, 4, 2, 2, 2] and ended == [False] * 6 + [True]
+    assert len(schedule.borders(1, 8)) - 1 == 4  # the other has a stage of its own
+    assert not schedule.advance(1, float("nan")) and schedule.waited[1] == 1  # no improvement
+
+
+STAGED = [*SMALL, "callbacks.truncated_bptt.parts=[6,2,1]", "callbacks.truncated_bptt.patience=2", "optimizer.lr=0.3"]
+
+
+@pytest.mark.parametrize("method", ["msgd", "adam", "sgd_momentum"])
+def test_replicas_never_touch_in_their_own_stages(tmp_path, method):
+    """Law 1: seed 7 alone = among three and eight, at 1 and 2 threads, when replicas change stage at their own time."""
+    keys = [*STAGED, f"optimizer={method}", "trainer.max_epochs=25", "optimizer.clip=null", "cell.noise=0.3"]
+    kept, stages = [], set()
+    for threads, replicas, seed in ((1, 1, 7), (2, 3, 6), (2, 8, 5)):
+        folder = tmp_path / f"{threads}-{replicas}"
+        population = run(compose(*keys, f"threads={threads}", f"replicas={replicas}", f"seed={seed}"), folder)
+        row = population.seeds.index(7)
+        stages |= set(population.updates.tolist())
+        history = pd.read_csv(folder / "history.csv").query("seed == 7").drop(columns="seconds").reset_index(drop=True)
+        kept.append(({name: p[row] for name, p in population.parameters().items()}, history, population.status[row]))
+    assert len(stages) > 2  # they did go apart
+    for parameters, history, status in kept[1:]:
+        assert all(torch.equal(parameters[name], p) for name, p in kept[0][0].items()) and status == kept[0][2]
+        pd.testing.assert_frame_equal(history, kept[0][1], check_exact=True)
+
+
+def test_the_last_stage_ends_a_replica(tmp_path):
+    population = run(compose(*STAGED, "trainer.max_epochs=200", "optimizer.lr=0.5"), tmp_path)
+    assert set(population.status) == {"plateau"} and not population.live
+    table = pd.read_csv(tmp_path / "results.csv")
+    assert table["solved"].isna().all() and table["error"].isna().all() and table["test_loss"].gt(0).all()
+    history = pd.read_csv(tmp_path / "history.csv")
+    for seed, own in history.groupby("seed"):
+        assert own["epoch"].tolist() == list(range(1, len(own) + 1)), seed
+        assert set(np.diff(own["step"])) <= {6, 2, 1} and own["step"].iloc[0] == 6
+
+
+@pytest.mark.parametrize("method", ["msgd", "adam"])
+def test_a_resumed_run_is_the_same_run(tmp_path, method):
+    keys = [*STAGED, f"optimizer={method}", "optimizer.clip=null"]
+    run(compose(*keys, "trainer.max_epochs=9"), tmp_path / "first")
+    resumed = run(compose(*keys, "trainer.max_epochs=20", f"resume={tmp_path / 'first'}"), tmp_path / "second")
+    whole = run(compose(*keys, "trainer.max_epochs=20"), tmp_path / "whole")
+    assert all(torch.equal(p, resumed.parameters()[name]) for name, p in whole.parameters().items())
+    tables = [pd.read_csv(tmp_path / name / "history.csv").drop(columns="seconds") for name in ("second", "whole")]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
+# -- layers ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", RECURRENCES)
+def test_the_stacked_network_is_torchs(name):
+    """Two dense tanh layers, two LSTM layers, readout at every step: output, loss and every gradient of nn modules."""
+    recurrence.use(name)
+    task = make_task("price", length=23, batch_size=4, window=5)
+    network = Network.start(make_cell("dense_lstm", 9, dense_size=7, noise=0.0), task, [0, 1])
+    batch = TrainingData(task).fixed([0, 1])
+    output = network(batch.inputs, batch.length, every_step=True)
+    task.loss(output, batch.target, batch.length).sum().backward()
+    for r in range(2):
+        one, two, readout = nn.Linear(5, 7), nn.Linear(7, 7), nn.Linear(9, 2)
+        low, high = nn.LSTM(7, 9), nn.LSTM(9, 9)
+        pairs = [(one.weight, "D_1"), (one.bias, "c_1"), (two.weight, "D_2"), (two.bias, "c_2")]
+        pairs += [(low.weight_ih_l0, "W_in"), (low.weight_hh_l0, "W"), (low.bias_ih_l0, "b")]
+        pairs += [(high.weight_ih_l0, "W_in_2"), (high.weight_hh_l0, "W_2"), (high.bias_ih_l0, "b_2")]
+        pairs += [(readout.weight, "W_out"), (readout.bias, "b_out")]
+        own = dict(network.named_parameters())
+        assert len(pairs) == len(own)
+        with torch.no_grad():
+            for theirs, mine in pairs:
+                theirs.copy_(own[mine][r].T if theirs.ndim == 2 else own[mine][r])
+            low.bias_hh_l0.zero_(), high.bias_hh_l0.zero_()
+        x = two(one(batch.inputs[r]).tanh()).tanh()
+        answer = readout(high(low(x)[0])[0])
+        nn.functional.mse_loss(answer, batch.target[r]).backward()
+        torch.testing.assert_close(output[r], answer, rtol=1e-4, atol=1e-5)
+        for theirs, mine in pairs:
+            wanted = theirs.grad.T if theirs.ndim == 2 else theirs.grad
+            torch.testing.assert_close(own[mine].grad[r], wanted, rtol=1e-3, atol=1e-5, msg=mine)
+
+
+@pytest.mark.parametrize("name", RECURRENCES)
+def test_omega_of_layers_is_their_sum(name):
+    """What comes down from the layer above counts as direct; ∂⁺Ω/∂W of each layer against finite differences of the
+    layer's own Ω with d and δ frozen, and nothing for the other parameters."""
+    recurrence.use(name)
+    task = make_task("temporal_order", length=12, batch_size=3)
+    network = Network.start(make_cell("basic_tanh", 6, layers=2), task, [0, 1])
+    batch = collate([task.draw(12, 3, np.random.default_rng(seed)) for seed in range(2)])
+    grads = []
+    for alpha in (0.0, 3.0):
+        direction = Omega().begin({"alpha": torch.full((2,), alpha)})
+        for p in network.parameters():
+            p.grad = torch.zeros_like(p)
+        network.learn(batch, task, direction)
+        grads.append({n: p.grad.clone() for n, p in network.named_parameters()})
+    values = [term.value_R for term in direction.terms]
+    assert len(values) == 2 and torch.equal(direction.value(), values[0] + values[1])
+    recurrence.use(REFERENCE)
+    tapes = [recurrence.Tape(keep=True) for _ in range(2)]
+    task.loss(network(batch.inputs, batch.length, tapes), batch.target).sum().backward()
+    for n in grads[0]:
+        difference = grads[1][n] - grads[0][n]
+        if n not in ("W", "W_2"):
+            assert not difference.any(), n
+            continue
+        factors = tapes[n == "W_2"].factors
+        d, delta = (f.detach().double().numpy() for f in (factors.d_RTBH, factors.delta_RTBG))
+        W = dict(network.named_parameters())[n].detach().double().numpy()
+        for r in range(2):
+
+            def omega(W_HH, d=d[r], delta=delta[r]):
+                d2 = (d**2).sum(-1)
+                kept = d2 >= 1e-20
+                q = ((delta @ W_HH.T) ** 2).sum(-1)[kept] / d2[kept]
+                return ((q - 1) ** 2).mean()
+
+            for i, j in ((0, 0), (2, 5), (4, 1)):
+                step = np.zeros((6, 6))
+                step[i, j] = 1e-5
+                slope = (omega(W[r] + step) - omega(W[r] - step)) / 2e-5
+                assert float(difference[r, i, j]) == pytest.approx(3 * slope, rel=2e-3, abs=2e-5)
+
+
+def test_layers_serve_any_task(tmp_path):
+    for cell in ("smart_tanh", "lstm", "gru"):
+        keys = ["experiment=smoke", f"cell={cell}", "cell.layers=2", "optimizer=msgd_c", "replicas=2"]
+        population = run(compose(*keys), tmp_path / cell)
+        assert population.updates.tolist() == [40, 40] and "W_in_2" in population.parameters()
+
+
+def test_noise_is_a_function_of_seed_update_and_layer_and_off_in_evaluation():
+    module, data = build(compose(*SMALL, "cell.noise=0.5"))
+    module.configure_optimizers()
+    module.population.begin()
+    (batch,) = data.next_block()
+    quiet = [module.network(batch.inputs, batch.length, every_step=True) for _ in range(2)]
+    assert torch.equal(*quiet)
+    x = torch.zeros(3, 60, 4, 9)
+    add = module.noise()
+    assert torch.equal(add(1, x), add(1, x)) and not torch.equal(add(1, x), add(2, x))
+    assert add(0, x).std() == pytest.approx(0.5, rel=0.05)
+    module.population.updates += 1
+    assert not torch.equal(module.noise()(1, x), add(1, x))
+    assert not torch.equal(module.network(batch.inputs, batch.length, (), True, None, add), quiet[0])
+
+
+def test_quick_normal_numbers_are_normal():
+    drawn = normal(generator(0, Stream.NOISE, 0), 400_001, 2.0)
+    assert drawn.dtype == np.float32 and len(drawn) == 400_001
+    assert drawn.mean() == pytest.approx(0, abs=0.02) and drawn.std() == pytest.approx(2, rel=0.01)
+    for bound, share in ((2, 0.6827), (4, 0.9545), (6, 0.9973)):
+        assert np.mean(np.abs(drawn) < bound) == pytest.approx(share, abs=0.003)
+    assert abs(np.corrcoef(drawn[:-1], drawn[1:])[0, 1]) < 0.01
+
+
+@pytest.mark.skipif(not cpu.available(), reason="no compiler")
+@pytest.mark.parametrize("tanh", [False, True])
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (3, 7, 5, 3), (17, 33, 50, 21), (150, 15, 64, 40), (3, 700, 6, 128)])
+def test_the_fused_layer_is_the_reference(shape, tanh):
+    """Values and gradients in float32, next to float64; threads and padding change no bit; rows apart in memory too."""
+    T, B, K, M = shape
+    draws = torch.Generator().manual_seed(0)
+    wide = torch.randn(2, T, B, K + 3, generator=draws)
+    x, W, b = wide[..., :K], torch.randn(2, K, M, generator=draws) * K**-0.5, torch.randn(2, M, generator=draws)
+    back = torch.randn(2, T, B, M, generator=draws)
+
+    def both(name, x, back, dtype=torch.float32, threads=1):
+        recurrence.use(name, threads)
+        own = [x.to(dtype).detach().requires_grad_(), W.to(dtype).requires_grad_(), b.to(dtype).requires_grad_()]
+        own = [each.detach().clone().requires_grad_() if each.grad_fn is not None else each for each in own]
+        y = recurrence.linear(*own, tanh=tanh)
+        (y * back.to(dtype)).sum().backward()
+        return [y.detach(), *(each.grad for each in own)]
+
+    fused, exact = both(FUSED, x, back), both(REFERENCE, x, back, torch.float64)
+    for mine, wanted in zip(fused, exact, strict=True):
+        scale = float(wanted.abs().max())
+        torch.testing.assert_close(mine.double(), wanted, rtol=1e-4, atol=3e-6 * scale)
+    for again in (both(FUSED, x, back, threads=2), both(FUSED, x.contiguous(), back, threads=3)):
+        assert all(torch.equal(one, other) for one, other in zip(fused, again, strict=True))
+    longer = [torch.cat([each, torch.zeros(2, 5, B, each.shape[-1])], dim=1) for each in (x, back)]
+    assert all(torch.equal(one, other) for one, other in zip(fused[2:], both(FUSED, *longer)[2:], strict=True))
