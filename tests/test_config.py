@@ -11,14 +11,16 @@ from tests.conftest import AUTOGRAD, CELLS, EXPERIMENTS, METHODS, ROOT, TASKS, T
 
 
 def choices():
-    groups = ["task", "cell", "optimizer", "trainer", "callbacks", "logger", "setting"]
+    groups = ["task", "cell", "optimizer", "trainer", "callbacks", "logger", "setting", "schedule"]
     return [f"{group}={path.stem}" for group in groups for path in (ROOT / "conf" / group).glob("*.yaml")]
 
 
 @pytest.mark.parametrize("choice", choices())
 def test_every_choice_is_right_and_every_key_has_a_rule(choice):
-    choice = [] if choice.startswith(("logger", "callbacks")) else [choice]
-    cfg = compose(*choice, *(["optimizer=msgd_c"] if choice == ["cell=gru"] else []))
+    needs = {"cell=gru": ["optimizer=msgd_c"], "logger": [], "callbacks": [], "schedule": ["task=price"]}
+    others = [extra for start, extra in needs.items() if choice.startswith(start)]
+    others += [["task=price"]] if "price_" in choice and not choice.startswith("task") else []
+    cfg = compose(*([] if choice.startswith(("logger", "callbacks")) else [choice]), *sum(others, []))
     assert check(cfg) == []
     free = ("_target_", "name", "resume", "logger", "optimizer.step")  # torch itself looks at the last
     unknown = [
