@@ -247,7 +247,7 @@ def _data(cfg: DictConfig, wrong: set[str]) -> list[str]:
         at_last = not hydra.utils.instantiate(cfg.task).every_step
         why = "its only target is at the last step, and a part without a target teaches nothing"
         problems.append(f"{key}: {name}: {why if at_last else 'it draws fresh sequences for ever, and has no epochs'}")
-    elif cut.steps is None and most > cfg.task.length:
+    elif "task.length" not in wrong and cut.steps is None and most > cfg.task.length:
         problems.append(f"{key}.parts: {most} parts are more than task.length={cfg.task.length} steps")
     return problems
 

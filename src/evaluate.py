@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import hydra
 import pandas as pd
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -67,6 +68,8 @@ def configured(saved: DictConfig, overrides: Sequence[str]) -> tuple[DictConfig,
         ConfigurationError: keys that are not the task's, or values that cannot be.
     """
     cfg, problems = saved.copy(), []
+    if hydra.utils.get_class(saved.task._target_).fixed_data:  # type: ignore[attr-defined]
+        raise ConfigurationError([f"{saved.task.name}: its answers are neither right nor wrong"])
     OmegaConf.update(cfg, "task.max_length", None)  # one length at a time
     cfg.resume = None
     lengths: Any = None
@@ -131,8 +134,6 @@ def main() -> None:
 
 def run(directory: Path, overrides: Sequence[str], out: Path) -> pd.DataFrame:
     """Evaluates, prints the table, and writes evaluation.csv, .png and .svg."""
-    import hydra
-
     from src import plots
     from src.run import settle_recurrence
 

@@ -60,7 +60,7 @@ def load_replica(directory: str | Path, seed: int) -> tuple[nn.RNNBase, nn.Linea
 
     Raises:
         ConfigurationError: as :func:`load_population`; a seed that is not in the run.
-        ValueError: units that torch's modules do not have (nn.RNN: tanh and relu only).
+        ValueError: units that torch's modules do not have (nn.RNN: tanh and relu only), or several layers.
     """
     population = load_population(directory)
     if seed not in population.seeds:
@@ -96,6 +96,8 @@ def initialize_(rnn: nn.RNNBase, readout: nn.Linear, start: str, seed: int = 0, 
 
 def _module(cell: Cell) -> Any:
     """Torch's module of the same equations."""
+    if cell.stacked:
+        raise ValueError(f"{cell.name} has several layers; load_population() gives the network itself")
     if type(cell) is LSTM:
         return nn.LSTM
     if type(cell) is GRU:

@@ -8,17 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from src import recurrence
+from src import evaluate, recurrence
 from src.callbacks.truncated_bptt import TruncatedBPTT, cut
-from src.config import check
+from src.config import ConfigurationError, check
 from src.directions import Direction, Omega
 from src.network import Carry, Network
 from src.recurrence import FUSED, REFERENCE, cpu
 from src.run import build, run, trainer
+from src.trained import load_population, load_replica
 from tasks.datamodule import TrainingData, collate
 from tasks.draws import Stream, generator, normal
 from tasks.price import action_values, changes, prices
-from tests.conftest import compose, make_cell, make_task
+from tests.conftest import CELLS, compose, make_cell, make_task
 
 SMALL = ["task=price", "task.length=60", "task.batch_size=4", "task.window=5", "replicas=3", "trainer.max_epochs=3"]
 SMALL += ["cell=dense_lstm", "cell.hidden_size=9", "cell.dense_size=7", "optimizer=msgd"]
@@ -59,7 +60,9 @@ def test_prices_are_what_the_text_says():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32), st.integers(2, 40), st.integers(1, 4), st.integers(1, 9), st.sampled_from([0.0, 0.5, 0.98]))
+@given(
+    st.integers(0, 2**32), st.integers(2, 40), st.integers(1, 4), st.integers(1, 9), st.sampled_from([0.0, 0.5, 0.98])
+)
 def test_inputs_and_targets_by_brute_force(seed, length, batch, window, discount):
     price = prices(length, batch, np.random.default_rng(seed))
     x, q = changes(price, window), action_values(price, discount)
@@ -313,6 +316,23 @@ def test_omega_of_layers_is_their_sum(name):
                 step[i, j] = 1e-5
                 slope = (omega(W[r] + step) - omega(W[r] - step)) / 2e-5
                 assert float(difference[r, i, j]) == pytest.approx(3 * slope, rel=2e-3, abs=2e-5)
+
+
+@pytest.mark.parametrize("cell", [cell for cell in CELLS if cell != "dense_lstm"])
+def test_every_cell_learns_a_price(tmp_path, cell):
+    keys = [key for key in SMALL if not key.startswith("cell")]
+    population = run(compose(*keys, "task=price_as_printed", f"cell={cell}", "cell.hidden_size=9"), tmp_path)
+    assert population.updates.tolist() == [3] * 3 and (population.last["test_loss"] > 0).all()
+
+
+def test_what_cannot_be_handed_on_is_said(tmp_path):
+    run(compose(*SMALL), tmp_path)
+    with pytest.raises(ConfigurationError, match="neither right nor wrong"):
+        evaluate.run(tmp_path, ["task.length=60"], tmp_path)
+    with pytest.raises(ValueError, match="several layers"):
+        load_replica(tmp_path, seed=0)
+    population = load_population(tmp_path)
+    assert population.network.D_1.shape == (3, 5, 7) and population.results["status"].tolist() == ["budget"] * 3
 
 
 def test_layers_serve_any_task(tmp_path):
