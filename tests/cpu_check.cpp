@@ -115,10 +115,38 @@ std::vector<Floats> results(const Size& s, Index threads) {
     return out;
 }
 
+// A layer without a recurrence, there and back.
+std::vector<Floats> layer(Index R, Index N, Index K, Index M, bool tanh, Index threads) {
+    draws.seed(1);
+    Floats x(R * N * K, 1), W(R * K * M, .1f), b(R * M, .1f), dy(R * N * M, 1);
+    std::vector<Floats> out;
+    for (Index size : {R * N * M, R * N * K, R * K * M, R * M}) out.emplace_back(size);
+    Linear c{};
+    c.R = R, c.N = N, c.K = K, c.M = M, c.threads = threads, c.tanh = tanh;
+    c.x_next = N * K, c.x_row = K, c.W_next = K * M, c.b_next = M;
+    c.x = x, c.W = W, c.b = b, c.y = out[0], c.dy = dy, c.dx = out[1], c.dW = out[2], c.db = out[3];
+    linear_forward(&c), linear_backward(&c);
+    return out;
+}
+
 }  // namespace
 
 int main() {
     int count = 0;
+    for (Index N : {1, 47, 2016, 2017, 5000})
+        for (Index K : {1, 6, 65})
+            for (Index M : {1, 16, 50}) {
+                const std::vector<Floats> one = layer(2, N, K, M, N % 2, 1), four = layer(2, N, K, M, N % 2, 4);
+                for (size_t i = 0; i < one.size(); i++) {
+                    bool written = one[i] == four[i];
+                    for (size_t j = 0; j < one[i].size; j++) written = written && !std::isnan(one[i][j]);
+                    if (!written) {
+                        std::printf("layer: array %zu: N %ld K %ld M %ld\n", i, long(N), long(K), long(M));
+                        return 1;
+                    }
+                }
+                count++;
+            }
     for (Index H : {1, 16, 50, 65})
         for (Index B : {1, 7, 20, 100})
             for (Index T : {1, 9})
