@@ -136,7 +136,7 @@ int main() {
     for (Index N : {1, 47, 2016, 2017, 5000})
         for (Index K : {1, 6, 65})
             for (Index M : {1, 16, 50}) {
-                const std::vector<Floats> one = layer(2, N, K, M, N % 2, 1), four = layer(2, N, K, M, N % 2, 4);
+                std::vector<Floats> one = layer(2, N, K, M, N % 2, 1), four = layer(2, N, K, M, N % 2, 4);
                 for (size_t i = 0; i < one.size(); i++) {
                     bool written = one[i] == four[i];
                     for (size_t j = 0; j < one[i].size; j++) written = written && !std::isnan(one[i][j]);

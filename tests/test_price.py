@@ -188,7 +188,7 @@ def test_an_update_a_part_in_order_each_once_an_epoch(monkeypatch, tmp_path):
 def test_stages_on_scripted_losses():
     schedule = TruncatedBPTT([4, 2], patience=2)
     schedule.stage, schedule.waited, schedule.least = np.zeros(2, int), np.zeros(2, int), np.full(2, np.inf)
-    script = [5, 4, 6, 4, 3, 3, 3]  # better, better, not, not: next stage; better, not, not: the end
+    script = [5, 4, 6, 4, 7, 7, 8]  # better, better, not, not: next stage; better than nothing, not, not: the end
     ended, borders = [], []
     for loss in script:
         borders.append(len(schedule.borders(0, 8)) - 1)
