@@ -18,9 +18,9 @@ class TruncatedBPTT(pl.Callback):
     """Cuts every sequence of a fixed data set into parts in order. The state is carried over from part to part, the
     gradient is cut there; states start from zero at each epoch (M19, "batch sequence length").
 
-    A replica whose loss of an epoch, the mean over its parts, has not been below the least of its stage for ``patience``
-    epochs goes on with its next number of parts; after the last one it ends, with status ``plateau``. Losses of
-    different stages are not compared: the shorter the parts, the more the weights follow the sequence while it is read.
+    A replica whose loss of an epoch, the mean over its parts, has not been below the least of its stage for
+    ``patience`` epochs goes on with its next number of parts; after the last one it ends, with status ``plateau``.
+    Losses of different stages are not compared: in short parts the weights follow the sequence while it is read.
 
     Args:
         parts: numbers of parts, stage after stage (M19: 100, 50, 10, 2, 1).
