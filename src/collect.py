@@ -25,6 +25,8 @@ SUCCESS_RATE = (
 OUTCOME = [column for column in RESULTS if column not in ("seconds", "spectral_radius", "loss", "test_loss")]
 
 
+LOSS = ("loss", "test_loss")
+
 Config = tuple[tuple[str, Any], ...]
 """The items of :func:`src.config.science`."""
 
@@ -67,7 +69,7 @@ def collect(directories: Sequence[Path]) -> list[Replica]:
                 continue
             if "interrupted" in (old.outcome["status"], new.outcome["status"]):
                 kept[config, outcome["seed"]] = max(old, new, key=_progress)
-            elif any(not _equal(old.outcome[c], new.outcome[c]) for c in OUTCOME):
+            elif any(not _equal(old.outcome[c], new.outcome[c]) for c in (*OUTCOME, *(() if new.graded else LOSS))):
                 conflicts.append(f"seed {outcome['seed']} has different outcomes in {old.source} and {path}")
     if conflicts:
         raise ConfigurationError(conflicts)
@@ -121,7 +123,7 @@ def success_rates(replicas: Sequence[Replica]) -> pd.DataFrame:
 
 LOSSES = (
     *("task", "cell", "optimizer", "length", "replicas", "epochs", "updates", "seconds"),
-    *("loss", "loss_low", "loss_high", "test_loss", "spikes"),
+    *("loss", "loss_low", "loss_high", "test_loss", "spikes", "plateau", "diverged", "interrupted"),
 )
 
 
@@ -132,20 +134,25 @@ def spikes(loss: pd.Series) -> int:
 
 def losses(replicas: Sequence[Replica]) -> pd.DataFrame:
     """One row a configuration without right and wrong answers: medians over its finished replicas, of the last epoch's
-    loss with its range, of the loss on fresh sequences, and of the spikes. ``attrs["configs"]`` as in success_rates."""
+    loss with its range, of the loss on fresh sequences, and of the spikes. A diverged replica's losses count as larger
+    than any. ``attrs["configs"]`` as in success_rates."""
     keys, rows = differing(replicas), []
     configs = list(dict.fromkeys(r.config for r in replicas))
     for config in configs:
         values = dict(config)
-        done = [r for r in replicas if r.config == config and r.outcome["status"] != "interrupted"]
+        mine = [r for r in replicas if r.config == config]
+        done = [r for r in mine if r.outcome["status"] != "interrupted"]
         own = pd.DataFrame([r.outcome for r in done], columns=[*RESULTS])
+        own.loc[own["status"] == "diverged", [*LOSS]] = math.inf
         own["epochs"] = [r.history["epoch"].max() for r in done]
         own["spikes"] = [spikes(r.history["loss"]) for r in done]
         middle = own[["epochs", "updates", "seconds", "loss", "test_loss", "spikes"]].median()
         rows.append(
             [values["task.name"], values["cell.name"], values["optimizer.name"], values["task.length"], len(done)]
             + [middle["epochs"], middle["updates"], middle["seconds"], middle["loss"], own["loss"].min()]
-            + [own["loss"].max(), middle["test_loss"], middle["spikes"], *(values.get(key) for key in keys)]
+            + [own["loss"].max(), middle["test_loss"], middle["spikes"]]
+            + [sum(r.outcome["status"] == status for r in mine) for status in ("plateau", "diverged", "interrupted")]
+            + [values.get(key) for key in keys]
         )
     table = pd.DataFrame(rows, columns=[*LOSSES, *keys])
     table = table.sort_values(["task", "cell", "optimizer", "length"], kind="stable")

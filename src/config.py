@@ -185,7 +185,18 @@ def _step(cfg: DictConfig) -> list[str]:
 
     try:
         step = hydra.utils.instantiate(cfg.optimizer.step, lr=cfg.optimizer.lr)
-        step([torch.nn.Parameter(torch.zeros(1))])
+        start, grad = torch.arange(6.0).view(2, 3) / 10, torch.tensor([[0.1, -2.0, 0.3], [4.0, 0.5, -6.0]])
+
+        def stepped(rows: list[int]) -> torch.Tensor:
+            p = torch.nn.Parameter(start[rows])
+            optimizer = step([p])
+            for _ in range(2):
+                p.grad = grad[rows]
+                optimizer.step()
+            return p.detach()
+
+        if not torch.equal(stepped([0, 1])[:1], stepped([0])):
+            return [f"optimizer.step: {cfg.optimizer.step._target_} mixes rows, so that replicas would touch"]
     except Exception as error:  # whatever an optimizer raises
         return [f"optimizer.step: {first_line(error.__cause__ or error)}"]
     return []
@@ -261,12 +272,17 @@ NO_SCIENCE = (
 
 def _resume(cfg: DictConfig) -> list[str]:
     saved = Path(cfg.resume) / "config.yaml"
-    if not all((Path(cfg.resume) / name).is_file() for name in ("config.yaml", "results.csv", "checkpoints/last.ckpt")):
+    files = ("config.yaml", "results.csv", "history.csv", "checkpoints/last.ckpt")
+    if not all((Path(cfg.resume) / name).is_file() for name in files):
         return [f"resume={cfg.resume}: no run with config.yaml and checkpoints/last.ckpt there"]
     with (Path(cfg.resume) / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     if all(row["status"] in ("solved", "diverged", "plateau") for row in rows):
         return [f"resume={cfg.resume}: every replica there solved the task, diverged or came to its schedule's end"]
+    with (Path(cfg.resume) / "history.csv").open() as file:
+        epochs = max((int(row["epoch"]) for row in csv.DictReader(file)), default=0)
+    if cfg.trainer.max_epochs is not None and epochs >= cfg.trainer.max_epochs:
+        return [f"trainer.max_epochs={cfg.trainer.max_epochs}: {cfg.resume} has made {epochs} already"]
     if cfg.trainer.max_epochs is None and (done := max(int(row["updates"]) for row in rows)) >= cfg.trainer.max_steps:
         return [f"trainer.max_steps={cfg.trainer.max_steps}: {cfg.resume} has made {done} updates already"]
     before, now = {"recurrence": "reference", **dict(leaves(OmegaConf.load(saved)))}, dict(leaves(cfg))

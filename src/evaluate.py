@@ -71,7 +71,7 @@ def configured(saved: DictConfig, overrides: Sequence[str]) -> tuple[DictConfig,
     if hydra.utils.get_class(saved.task._target_).fixed_data:  # type: ignore[attr-defined]
         raise ConfigurationError([f"{saved.task.name}: its answers are neither right nor wrong"])
     OmegaConf.update(cfg, "task.max_length", None)  # one length at a time
-    cfg.resume = None
+    cfg.resume, cfg.trainer.accelerator = None, "cpu"
     lengths: Any = None
     for override in overrides:
         key, _, text = override.partition("=")

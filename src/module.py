@@ -10,10 +10,11 @@ import torch
 
 from src.directions import Direction
 from src.network import Carry, Network, Noise
-from src.population import DIVERGED, Population
+from src.population import BUDGET, DIVERGED, Population
+from src.recurrence import add_noise
 from src.success import SuccessTest
 from tasks.datamodule import Batch, Block
-from tasks.draws import Stream, generator, normal
+from tasks.draws import Stream
 from tasks.task import Task
 
 
@@ -71,7 +72,8 @@ class Training(pl.LightningModule):
     def epoch(self, data: Batch, present: list[int]) -> None:
         """Once through the data: each replica's sequences part after part, in order, an update a part.
 
-        Replicas whose sequences are cut alike, and that have made as many updates, are trained together.
+        Replicas whose sequences are cut alike, and that have made as many updates, are trained together. An epoch is
+        always finished: budgets and signals wait for its end.
         """
         population, together = self.population, defaultdict(list)
         for replica in population.live:
@@ -82,12 +84,13 @@ class Training(pl.LightningModule):
                 own, carry = _of(data, present, replicas), Carry()
                 for part in own.cut(borders):
                     live = population.live
-                    if not live or population.updates[live[0]] >= self.max_steps:
+                    if not live:
                         break
                     self.update(_of(part, replicas, live), carry)
                     if population.live is not live:  # somebody diverged
                         carry.select([live.index(replica) for replica in population.live])
                 population.epochs[population.live] += 1
+        population.leave((~population.theta_AP.isfinite().all(1)).tolist(), DIVERGED)  # by the last update itself
 
     def update(self, batch: Batch, carry: Carry | None = None) -> None:
         """Forward, backward, callbacks (clipping), step; then whoever diverged leaves."""
@@ -103,19 +106,15 @@ class Training(pl.LightningModule):
         population.record()
         if population.diverged_A is not None:
             diverged_A, population.diverged_A = population.diverged_A.cpu().numpy(), None
-            self.test(np.flatnonzero(diverged_A).tolist(), full=True)
+            if population.graded:
+                self.test(np.flatnonzero(diverged_A).tolist(), full=True)
             population.leave(diverged_A, DIVERGED)
 
     def noise(self) -> Noise:
         """Gaussian noise between layers, a function of each replica's seed, its update and the layer."""
         population, std = self.population, self.network.cell.noise
         updates = [(population.seeds[r], int(population.updates[r])) for r in population.live]
-
-        def add(layer: int, x_RTBH: torch.Tensor) -> torch.Tensor:
-            numbers = [normal(generator(seed, Stream.NOISE, n, layer), x_RTBH[0].numel(), std) for seed, n in updates]
-            return x_RTBH + torch.from_numpy(np.stack(numbers)).view(x_RTBH.shape).to(x_RTBH.device)
-
-        return add
+        return lambda layer, x_RTBH: add_noise(x_RTBH, [(seed, Stream.NOISE, n, layer) for seed, n in updates], std)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Gradient descent takes each replica's learning rate. A step that diverged is going to be taken back."""
@@ -132,6 +131,8 @@ class Training(pl.LightningModule):
 
     def on_train_start(self) -> None:
         self.population.begin()
+        if self.task.fixed_data:  # a resumed run's budget may be spent for some
+            self.population.leave(self.spent_R[self.population.live], BUDGET)
 
     # -- tests ---------------------------------------------------------------------------------------------------
 
@@ -155,7 +156,7 @@ class Training(pl.LightningModule):
     @property
     def stopping(self) -> bool:
         """Whether this was the last block: nobody learns any more, or somebody asked to stop."""
-        return self.spent or not self.population.learning
+        return not self.population.learning or (self.spent and not self.task.fixed_data)
 
     def test(self, rows: list[int], full: bool) -> np.ndarray:
         """Tests the replicas of these rows and notes their errors; returns who passed."""

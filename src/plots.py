@@ -146,14 +146,15 @@ def evaluation(table: pd.DataFrame, trained_on: tuple[int, int | None]) -> Figur
 
 
 def loss(replicas: Sequence[Replica]) -> Figure:
-    """Training loss of each epoch against epochs, updates and seconds: the median over replicas, and their range."""
+    """Training loss of each epoch against epochs, updates and seconds: the median over replicas, and their range. A
+    replica that came to its schedule's end stays at its last loss; one that diverged is above all others."""
     panels, lines = _panels(replicas), _Lines(replicas)
     figure = Figure(figsize=(12, 0.9 + 3.4 * len(panels)), layout="constrained")
     grid = figure.subplots(len(panels), 3, sharey="row", squeeze=False)
     drawn: dict[str, Any] = {}
     for row, ((task, cell), inside) in zip(grid, panels.items(), strict=True):
         for name in sorted({lines.of[r.config] for r in inside}):
-            each = pd.concat(r.history for r in inside if lines.of[r.config] == name).groupby("epoch")
+            each = pd.concat(_to_the_end([r for r in inside if lines.of[r.config] == name])).groupby("epoch")
             for axis, x in zip(row, (each["step"], each["step"], each["seconds"]), strict=True):
                 at = each["epoch"].first() if axis is row[0] else x.median()
                 style = {
@@ -169,6 +170,19 @@ def loss(replicas: Sequence[Replica]) -> Figure:
         row[0].set_ylabel(f"{_words(task)}, {_words(cell)}\ntraining loss of an epoch")
     _legend(figure, dict(sorted(drawn.items())), "median over replicas, shaded: least to largest")
     return figure
+
+
+def _to_the_end(replicas: Sequence[Replica]) -> list[pd.DataFrame]:
+    """Histories, those that ended early continued to the longest."""
+    longest = max((r.history for r in replicas), key=len)
+    whole = []
+    for r in replicas:
+        own = r.history
+        rest = longest[longest["epoch"] > own["epoch"].max()].copy()
+        if not own.empty:
+            rest["loss"] = float("inf") if r.outcome["status"] == "diverged" else own["loss"].iloc[-1]
+        whole.append(pd.concat([own, rest]))
+    return whole
 
 
 def _legend(figure: Figure, handles: dict[str, Any], title: str) -> None:

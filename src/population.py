@@ -82,7 +82,7 @@ class Population:
         R = len(seeds)
         self.seeds = list(seeds)
         self.live = list(range(R))  # replica of each row
-        self.settings = {name: torch.full((R,), value) for name, value in settings.items()}
+        self.settings = {name: torch.full((R,), float(value)) for name, value in settings.items()}
         self.windows = {"log": Window(R), "check": Window(R)}
         self.status = [RUNNING] * R
         self.updates = np.zeros(R, dtype=int)  # applied to each replica
@@ -267,7 +267,10 @@ class Population:
             self.last["seconds"][replica] = self.seconds
 
     def __str__(self) -> str:
-        """For people: updates, solved k/R, the best errors."""
+        """For people: updates, solved k/R, the best errors; of a task without right and wrong, epochs and losses."""
+        if not self.graded:
+            losses = " ".join(f"{loss:.3g}" for loss in sorted(self.means["check"]["loss"])[:5])
+            return f"{self.epochs.max():>7,} epochs, {self.step:,} updates  losses {losses}"
         solved = self.status.count(SOLVED)
         errors = sorted(error for error in self.last["best_error"] if not np.isnan(error))
         best = " ".join(f"{100 * error:.2g}" for error in errors[:5]) or "-"

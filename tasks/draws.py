@@ -31,11 +31,12 @@ DRAW = 16
 def normal(draws: np.random.Generator, size: int, std: float = 1.0) -> np.ndarray:
     """Normal numbers, float32, four times faster than NumPy's: 65 536 quantiles of equal probability, up to 4.3 std."""
     raw = draws.bit_generator.random_raw(-(-size // 4)).astype("<u8", copy=False)  # type: ignore[attr-defined]
-    return (_quantiles() * np.float32(std))[raw.view("<u2")[:size]]
+    return (quantiles() * np.float32(std))[raw.view("<u2")[:size]]
 
 
 @cache
-def _quantiles() -> np.ndarray:
+def quantiles() -> np.ndarray:
+    """Those 65 536, float32."""
     from scipy.special import ndtri
 
     return ndtri((np.arange(2**16) + 0.5) / 2**16).astype(np.float32)

@@ -7,6 +7,7 @@ selling the commodity at each time-step", by Bellman's equation: actions buy and
 (0 at the last step) and r_t(sell) = -r_t(buy), Q_t(a) = r_t(a) + γ max_b Q_{t+1}(b), backwards from 0 at the end.
 """
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -79,6 +80,7 @@ class Price(Task):
         super().__init__(length=length, **common)
         if self.varies:
             raise ValueError("max_length and stretch: the sequences of a fixed data set have one length")
+        inspect.signature(prices).bind(length, batch=1, draws=None, **keys)  # or it is said now what is unknown
         self.inputs, self.discount, self.keys = window, discount, keys
 
     def draw(self, length: int, batch: int, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

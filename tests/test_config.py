@@ -70,6 +70,8 @@ def test_methods_differ_by_what_the_paper_says():
         (["optimizer=adam", "optimizer.step.betas=[2,0]"], ["optimizer.step: Invalid beta parameter"]),
         (["optimizer=adam", "+optimizer.step.momentum=1"], ["optimizer.step: "]),
         (["optimizer=adam", "optimizer.step._target_=torch.optim.Eve"], ["optimizer.step: "]),
+        (["optimizer=msgd_c", "+optimizer.step={_target_:torch.optim.Adafactor,_partial_:true}"], ["mixes rows"]),
+        (["optimizer=msgd_c", "+optimizer.step={_target_:torch.optim.LBFGS,_partial_:true}"], ["closure"]),
         (["cell=gru"], ["gru runs by autograd"]),
         (["optimizer=msgd_c", "optimizer.alpha=2"], ["optimizer.alpha=2: msgd_c has none"]),
         (["setting=addition", "optimizer=msgd"], ["optimizer.alpha=0.5: msgd has none"]),
@@ -133,7 +135,7 @@ def test_resume_refuses_another_configuration(tmp_path):
         (["~optimizer.alpha"], "optimizer.alpha: is missing"),
         (["+success.sequence=3"], "success.sequence: no such key; did you mean success.sequences?"),
         (["+trainer.profilr=simple"], "trainer.profilr: no such key; did you mean profiler?"),
-        (["cell=lstm", "++cell.connections=5"], "cell: LSTM.__init__() got an unexpected keyword argument"),
+        (["cell=lstm", "++cell.connections=5"], "cell: Cell.__init__() got an unexpected keyword argument"),
         (["resume=5"], "resume=5: must be a directory"),
     ],
 )

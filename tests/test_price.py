@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from src import evaluate, recurrence
+from src import collect, evaluate, plots, recurrence
 from src.callbacks.truncated_bptt import TruncatedBPTT, cut
 from src.config import ConfigurationError, check
 from src.directions import Direction, Omega
@@ -96,6 +96,7 @@ def test_the_data_are_the_same_in_every_epoch_and_another_seeds_are_not():
         (["task.discount=1"], ["below 1"]),
         (["task.frequencies=[1]"], ["two numbers"]),
         (["task.max_length=70"], ["one length"]),
+        (["+task.foo=1"], ["foo"]),
         (["task=temporal_order", "~task.window"], ["fresh data for ever"]),
     ],
 )
@@ -325,6 +326,79 @@ def test_every_cell_learns_a_price(tmp_path, cell):
     assert population.updates.tolist() == [3] * 3 and (population.last["test_loss"] > 0).all()
 
 
+@pytest.mark.parametrize("method", ["msgd", "adam"])
+def test_replicas_that_diverge_in_mid_epoch(tmp_path, method):
+    """Recorded, frozen, not tested, and not noticed by the others; all at once too."""
+    keys = [*SMALL, f"optimizer={method}", "optimizer.clip=null", "callbacks.truncated_bptt.parts=[6]"]
+    alone = run(compose(*keys, "replicas=1"), tmp_path / "alone").parameters()
+    for lost in ([1], [0, 1, 2]):
+        cfg = compose(*keys)
+        module, data = build(cfg)
+        learn, seen = module.network.learn, []
+
+        def spoil(*arguments, learn=learn, seen=seen, module=module, lost=lost):
+            loss = learn(*arguments)
+            seen.append(None)
+            if len(seen) == 9:  # in the second epoch
+                module.network.W.grad[lost] = float("nan")
+            return loss
+
+        module.network.learn = spoil
+        folder = tmp_path / f"{len(lost)}"
+        folder.mkdir()
+        trainer(cfg, folder).fit(module, datamodule=data)
+        population = module.population
+        assert [population.status[r] for r in lost] == ["diverged"] * len(lost)
+        assert population.updates[lost].tolist() == [8] * len(lost) and population.epochs[lost[0]] == 1
+        if 0 not in lost:
+            assert all(torch.equal(p[0], population.parameters()[name][0]) for name, p in alone.items())
+
+
+def test_budgets_end_with_an_epoch_and_a_resumed_run_is_the_same(tmp_path):
+    keys = [*SMALL, "callbacks.truncated_bptt.parts=[6]", "trainer.max_epochs=null"]
+    first = run(compose(*keys, "trainer.max_steps=9"), tmp_path / "first")
+    assert first.updates.tolist() == [12] * 3 and first.epochs.tolist() == [2] * 3
+    resumed = run(compose(*keys, "trainer.max_steps=24", f"resume={tmp_path / 'first'}"), tmp_path / "second")
+    whole = run(compose(*keys, "trainer.max_steps=24"), tmp_path / "whole")
+    assert all(torch.equal(p, resumed.parameters()[name]) for name, p in whole.parameters().items())
+    run(compose(*SMALL), tmp_path / "epochs")
+    again = check(compose(*SMALL, f"resume={tmp_path / 'epochs'}"))
+    assert len(again) == 1 and "has made 3 already" in again[0]
+
+
+def test_parameters_lost_in_the_last_update_are_divergence(tmp_path):
+    assert run(compose(*SMALL, "optimizer.lr=3e38", "trainer.max_epochs=1"), tmp_path).status == ["diverged"] * 3
+
+
+def test_tables_and_plots_count_everyone(tmp_path):
+    """One comes to its schedule's end early, one diverges, one goes on: medians over all three, and the spikes."""
+
+    def replica(seed, losses, status):
+        epochs = range(1, len(losses) + 1)
+        history = pd.DataFrame({"seed": seed, "step": epochs, "epoch": epochs, "seconds": epochs, "loss": losses})
+        outcome = {"task": "price", "cell": "c", "optimizer": "o", "length": 9, "seed": seed, "status": status}
+        numbers = {"solved": float("nan"), "updates": len(losses), "seconds": 1.0, "test_loss": losses[-1]}
+        config = (("cell.name", "c"), ("optimizer.name", "o"), ("task.length", 9), ("task.name", "price"))
+        return collect.Replica(config, {**outcome, **numbers, "loss": losses[-1]}, history, tmp_path)
+
+    three = [replica(0, [5.0, 1.0], "plateau"), replica(1, [5.0, 9.0], "diverged"), replica(2, [5.0] * 6, "budget")]
+    (row,) = collect.losses(three).to_dict("records")
+    assert (row["loss"], row["loss_low"], row["loss_high"], row["test_loss"]) == (5.0, 1.0, np.inf, 5.0)
+    assert (row["replicas"], row["plateau"], row["diverged"], row["interrupted"]) == (3, 1, 1, 0)
+    (line, *_) = plots.loss(three).axes[0].get_lines()
+    assert line.get_ydata().tolist() == [5.0] * 6  # of 1, infinity and 5
+    (line, *_) = plots.loss([three[0], three[0], three[2]]).axes[0].get_lines()
+    assert line.get_ydata().tolist() == [5.0] + [1.0] * 5
+    assert collect.spikes(pd.Series([1.0] * 10 + [2.1, 1.0, 1.9, 5.0])) == 2
+
+
+def test_losses_on_fresh_sequences_are_paired(tmp_path):
+    """The same sequences for every method of a seed, however many updates it made."""
+    keys = [*SMALL, "optimizer.lr=1e-30"]
+    (one, two) = (run(compose(*keys, f"callbacks.truncated_bptt.parts=[{n}]"), tmp_path / f"{n}") for n in (1, 5))
+    np.testing.assert_allclose(one.last["test_loss"], two.last["test_loss"], rtol=1e-5)
+
+
 def test_what_cannot_be_handed_on_is_said(tmp_path):
     run(compose(*SMALL), tmp_path)
     with pytest.raises(ConfigurationError, match="neither right nor wrong"):
@@ -356,6 +430,23 @@ def test_noise_is_a_function_of_seed_update_and_layer_and_off_in_evaluation():
     module.population.updates += 1
     assert not torch.equal(module.noise()(1, x), add(1, x))
     assert not torch.equal(module.network(batch.inputs, batch.length, (), True, None, add), quiet[0])
+
+
+@pytest.mark.skipif(not cpu.available(), reason="no compiler")
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (3, 5, 4, 7), (2, 200, 15, 33), (2, 100, 13, 64)])
+def test_the_fused_noise_is_the_same(shape):
+    """Number for number, also where rows lie apart, at any number of threads; the gradient passes."""
+    keys = [(seed, Stream.NOISE, 5, 2) for seed in (0, 3, 2**63 - 1)[: shape[0]]]
+    wide = torch.zeros(*shape[:3], shape[3] + 3)
+    results = []
+    for name, threads in ((REFERENCE, 1), (FUSED, 1), (FUSED, 3)):
+        recurrence.use(name, threads)
+        x = wide[..., : shape[3]].detach().requires_grad_()
+        y = recurrence.add_noise(x, keys, 0.3)
+        y.backward(torch.ones_like(y))
+        assert torch.equal(x.grad, torch.ones(shape))
+        results.append(y.detach())
+    assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2]) and results[0].any()
 
 
 def test_quick_normal_numbers_are_normal():

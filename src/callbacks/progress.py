@@ -27,13 +27,16 @@ class Progress(pl.Callback):
         if self.console.is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(24), TimeRemainingColumn(compact=True))
             self.bar = Bar(*columns, console=self.console, transient=True)
-            self.task = self.bar.add_task("", total=module.max_steps, completed=self.first)
+            epochs = module.task.fixed_data and module.max_epochs is not None
+            self.done = (lambda: int(module.population.epochs.max())) if epochs else (lambda: module.population.step)
+            total = module.max_epochs if epochs else module.max_steps
+            self.task = self.bar.add_task("", total=total, completed=self.done())
             self.bar.start()
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
         if self.bar is not None and (perf_counter() - self.drawn > REFRESH):
             self.drawn = perf_counter()
-            self.bar.update(self.task, completed=module.population.step, description=self.line(module))
+            self.bar.update(self.task, completed=self.done(), description=self.line(module))
         elif self.bar is None and (module.check_due or module.stopping):
             self.console.print(self.line(module), highlight=False, soft_wrap=True)
 

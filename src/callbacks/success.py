@@ -7,7 +7,8 @@ import pytorch_lightning as pl
 from src.module import Training
 from src.network import Network
 from src.population import BUDGET, DIVERGED, SOLVED
-from tasks.datamodule import fresh_batch
+from tasks.datamodule import collate
+from tasks.draws import Stream, generator
 
 
 class Success(pl.Callback):
@@ -28,18 +29,20 @@ class Success(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
         population = module.population
         if module.task.fixed_data:
-            self.test_loss(module)
+            if population.interrupt is None:
+                self.test_loss(module)
         elif population.live and module.spent:
             lost_A = (~population.theta_AP.isfinite().all(1)).cpu().numpy()  # by the last update itself
             self.test(module, full=True)
             population.leave(lost_A, DIVERGED)
 
     def test_loss(self, module: Training) -> None:
-        """Of all replicas as they ended, on as many fresh sequences as they learned from."""
+        """Of all replicas as they ended, on as many fresh sequences as in training, the same ones for every method."""
         population, task = module.population, module.task
         network = Network(module.cell, population.parameters())
         for row, seed in enumerate(population.seeds):
-            batch = fresh_batch(task, [(seed, int(population.updates[row]))], 0, task.batch_size)
+            draws = generator(seed, Stream.EVALUATION, task.length)
+            batch = collate([task.draw(task.length, task.batch_size, draws)])
             loss_R = network.select([row]).loss(batch.to(network.W.device), task)
             population.last["test_loss"][row] = float(loss_R)
 

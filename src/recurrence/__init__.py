@@ -15,7 +15,7 @@ from torch import Tensor
 from src.cells import AutogradCell, Cell, ExplicitCell
 from src.recurrence import cpu, reference
 from src.recurrence.interface import Factors, Tape, Weights
-from src.recurrence.linear import Linear
+from src.recurrence.linear import AddNoise, Key, Linear
 from src.recurrence.omega import OmegaTerm
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "OmegaTerm",
     "Tape",
     "Weights",
+    "add_noise",
     "learn",
     "linear",
     "recur",
@@ -155,10 +156,17 @@ def _check(length_R: Tensor | None, inputs: Tensor) -> None:
 
 def linear(x_RTBK: Tensor, W_RKM: Tensor, b_RM: Tensor, tanh: bool = False) -> Tensor:
     """x W + b of every step, RTBM, or its tanh; differentiable, in sums whose order padding does not change."""
-    fused = (_chosen or use("auto")) == FUSED and all(
-        each.dtype == torch.float32 and each.device.type == "cpu" for each in (x_RTBK, W_RKM, b_RM)
-    )
-    return Linear.apply(x_RTBK, W_RKM, b_RM, tanh, fused)
+    return Linear.apply(x_RTBK, W_RKM, b_RM, tanh, _compiled_for(x_RTBK, W_RKM, b_RM))
+
+
+def add_noise(x_RTBK: Tensor, streams: list[Key], std: float) -> Tensor:
+    """x and normal noise, each replica's a function of its seed, stream, index and part; differentiable."""
+    return AddNoise.apply(x_RTBK, streams, std, _compiled_for(x_RTBK))
+
+
+def _compiled_for(*tensors: Tensor) -> bool:
+    chosen = (_chosen or use("auto")) == FUSED
+    return chosen and all(each.dtype == torch.float32 and each.device.type == "cpu" for each in tensors)
 
 
 class _Recurrence(torch.autograd.Function):

@@ -969,7 +969,29 @@ struct Linear {
     float *dx, *dW, *db;              // RNK (or null), RKM, RM contiguous
 };
 
+// y = x + noise: N rows of K numbers of each replica; mirrored by linear.py, field by field.
+struct Noise {
+    Index R, N, K, threads, x_next, x_row;
+    const uint64_t* stream;           // R times the key and the upper half of the counter: see draws.py
+    const float* quantiles;           // 2**16
+    const float* x;
+    float* y;                         // RNK contiguous
+};
+
 namespace {
+
+// Philox4x64-10 (Salmon et al., 2011) as NumPy counts it: block n of a stream, 16 numbers of 16 bits.
+void philox(const uint64_t* stream, uint64_t n, uint16_t* numbers) {
+    uint64_t key[2] = {stream[0], stream[1]}, at[4] = {n + 1, 0, stream[2], stream[3]};
+    for (int round = 0; round < 10; round++) {
+        const unsigned __int128 one = static_cast<unsigned __int128>(at[0]) * 0xD2E7470EE14C6C93;
+        const unsigned __int128 two = static_cast<unsigned __int128>(at[2]) * 0xCA5A826395121157;
+        at[0] = static_cast<uint64_t>(two >> 64) ^ at[1] ^ key[0], at[1] = static_cast<uint64_t>(two);
+        at[2] = static_cast<uint64_t>(one >> 64) ^ at[3] ^ key[1], at[3] = static_cast<uint64_t>(one);
+        key[0] += 0x9E3779B97F4A7C15, key[1] += 0xBB67AE8584CAA73B;
+    }
+    for (int i = 0; i < 16; i++) numbers[i] = static_cast<uint16_t>(at[i / 4] >> (16 * (i % 4)));
+}
 
 constexpr Index LINEAR_ROWS = 48;  // taken at a time: x, y and their derivatives stay near
 
@@ -1002,6 +1024,27 @@ void in_blocks(Index first, Index rows, const F& f) {
 extern "C" {
 
 int lanes() { return LANES; }
+
+void add_noise(const Noise* c) {
+    constexpr Index ROWS = 1024;  // of a job
+    const Index jobs = (c->N + ROWS - 1) / ROWS;
+    auto work = [&](Index job) {
+        const Index r = job / jobs, first = job % jobs * ROWS, end = std::min(c->N, first + ROWS);
+        uint16_t numbers[16];
+        for (Index row = first; row < end; row++) {
+            const float* x = c->x + r * c->x_next + row * c->x_row;
+            float* y = c->y + (r * c->N + row) * c->K;
+            for (Index k = 0; k < c->K;) {
+                const Index at = row * c->K + k, within = at % 16;  // of the replica's numbers
+                if (within == 0 || (k == 0 && row == first)) philox(c->stream + 4 * r, at / 16, numbers);
+                const Index run = std::min(16 - within, c->K - k);
+                for (Index i = 0; i < run; i++) y[k + i] = x[k + i] + c->quantiles[numbers[within + i]];
+                k += run;
+            }
+        }
+    };
+    Pool::get().run(c->threads, c->R * jobs, work);
+}
 
 void linear_forward(const Linear* c) {
     const Index M = padded(c->M);

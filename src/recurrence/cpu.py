@@ -51,6 +51,15 @@ class _Linear(ctypes.Structure):
     ]
 
 
+class _Noise(ctypes.Structure):
+    """struct Noise of cpu.cpp."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("R", "N", "K", "threads", "x_next", "x_row")),
+        *((name, ctypes.c_void_p) for name in ("stream", "quantiles", "x", "y")),
+    ]
+
+
 @cache
 def _attempt() -> ctypes.CDLL | Unavailable:
     try:
@@ -63,6 +72,7 @@ def _attempt() -> ctypes.CDLL | Unavailable:
         function.argtypes = [ctypes.POINTER(_Call)]
     for function in (library.linear_forward, library.linear_backward):
         function.argtypes, function.restype = [ctypes.POINTER(_Linear)], None
+    library.add_noise.argtypes, library.add_noise.restype = [ctypes.POINTER(_Noise)], None
     return library
 
 
@@ -290,13 +300,29 @@ class Run(_Prepared):
         return Factors(memory["h"][:, :-1, :, :H], delta, v, d, memory["d2"], memory["v2"])
 
 
+def _rows(x_RTBK: Tensor) -> Tensor:
+    """With the rows of a replica at one distance from each other."""
+    _, _, B, K = x_RTBK.shape
+    apart = x_RTBK.stride(2)
+    return x_RTBK if x_RTBK.stride()[1:] == (B * apart, apart, 1) and apart >= K else x_RTBK.contiguous()
+
+
+def add_noise(x_RTBK: Tensor, streams: Tensor, quantiles: Tensor) -> Tensor:
+    """x and one of the quantiles each, by the numbers of Philox's streams (R times 4 words of 64 bits)."""
+    R, T, B, K = x_RTBK.shape
+    x, y = _rows(x_RTBK.detach()), empty(R, T, B, K)
+    call = _Noise(R=R, N=T * B, K=K, threads=threads, x_next=x.stride(0), x_row=x.stride(2))
+    call.stream, call.quantiles, call.x, call.y = (each.data_ptr() for each in (streams, quantiles, x, y))
+    library().add_noise(call)
+    return y
+
+
 class Linear:
     """y = x W + b of all rows of x_RTBK, or its tanh; and back."""
 
     def __init__(self, x: Tensor, W: Tensor, b: Tensor, tanh: bool) -> None:
         R, T, B, K = x.shape
-        if x.stride()[1:] != (B * x.stride(2), x.stride(2), 1):
-            x = x.contiguous()
+        x = _rows(x)
         W, b = W.contiguous() if W[0].stride() != (W.shape[2], 1) else W, b.contiguous() if b.stride(1) != 1 else b
         self.memory = (x, W, b)
         self.call = _Linear(R=R, N=T * B, K=K, M=W.shape[2], threads=threads, tanh=tanh)

@@ -2,11 +2,33 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from src.linalg import matmul, product
 from src.recurrence import cpu
+from tasks.draws import Stream, generator, normal, quantiles
+
+Key = tuple[int, Stream, int, int]
+"""Seed, stream, index, part."""
+
+
+class AddNoise(torch.autograd.Function):
+    """x_RTBK and normal numbers of one standard deviation, each replica's from a stream of its own (tasks/draws.py)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, streams: list[Key], std: float, fused: bool) -> Tensor:
+        if fused:
+            words = np.array([[seed, stream, part, index] for seed, stream, index, part in streams], dtype=np.uint64)
+            scaled = quantiles() * np.float32(std)
+            return cpu.add_noise(x, torch.from_numpy(words.view(np.int64)), torch.from_numpy(scaled))
+        numbers = [normal(generator(*key), x[0].numel(), std) for key in streams]
+        return x + torch.from_numpy(np.stack(numbers)).view(x.shape).to(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        return *grads, None, None, None
 
 
 class Linear(torch.autograd.Function):
