@@ -278,7 +278,7 @@ def _resume(cfg: DictConfig) -> list[str]:
     with (Path(cfg.resume) / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     if all(row["status"] in ("solved", "diverged", "plateau") for row in rows):
-        return [f"resume={cfg.resume}: every replica there solved the task, diverged or came to its schedule's end"]
+        return [f"resume={cfg.resume}: every replica there has come to an end; nothing is left to train"]
     with (Path(cfg.resume) / "history.csv").open() as file:
         epochs = max((int(row["epoch"]) for row in csv.DictReader(file)), default=0)
     if cfg.trainer.max_epochs is not None and epochs >= cfg.trainer.max_epochs:
