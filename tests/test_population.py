@@ -157,8 +157,8 @@ def test_a_diverged_replica_does_not_drift(tmp_path):
         module, data = build(cfg)
         learn, seen = module.network.learn, []
 
-        def spoil(batch, task, direction, learn=learn, seen=seen, module=module):
-            loss = learn(batch, task, direction)
+        def spoil(*arguments, learn=learn, seen=seen, module=module):
+            loss = learn(*arguments)
             if len(seen) == 5:
                 module.network.W.grad[1] = float("nan")
                 seen.append(module.population.theta_AP.data.clone())
