@@ -40,7 +40,7 @@ def load_population(directory: str | Path) -> Trained:
     """All R replicas of a run's directory (``runs/...``, or ``sweeps/.../NUMBER``).
 
     Raises:
-        ConfigurationError: no run there, or none that has come to its first test.
+        ConfigurationError: no run there, none that has come to its first test, or one with a module that is not found.
     """
     directory = Path(directory)
     files = [directory / name for name in ("config.yaml", "results.csv", "checkpoints/last.ckpt")]
@@ -48,6 +48,12 @@ def load_population(directory: str | Path) -> Trained:
         raise ConfigurationError([f"{directory}: no trained population there, {missing[0]} is missing"])
     config = OmegaConf.load(files[0])
     assert isinstance(config, DictConfig)
+    for part in (config.task, config.cell):
+        try:
+            hydra.utils.get_class(part._target_)
+        except Exception as error:  # whatever an import raises
+            problem = f"{directory}: {part._target_} cannot be found; a module of your own needs PYTHONPATH"
+            raise ConfigurationError([problem]) from error
     saved = torch.load(files[2], map_location="cpu", weights_only=True)["state_dict"]
     stacks = {name.removeprefix("network."): stack for name, stack in saved.items()}
     return Trained(config, Network(hydra.utils.instantiate(config.cell), stacks), pd.read_csv(files[1]))

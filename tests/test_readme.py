@@ -51,8 +51,10 @@ def test_a_task_a_cell_and_a_method_of_ones_own(tmp_path):
 def test_a_trained_network(tmp_path, function):
     """The blocks that use src.trained, run."""
     run(compose("experiment=smoke"), tmp_path)
-    (block,) = re.findall(rf"```python\n(from src.trained import {function}\n.*?)```", TEXT, flags=re.DOTALL)
-    names = {"torch": torch, "symbols": torch.randint(0, 6, (10, 7))}
+    (block,) = re.findall(
+        rf"```python\n(import torch\nfrom src.trained import {function}\n.*?)```", TEXT, flags=re.DOTALL
+    )
+    names = {"symbols": torch.randint(0, 6, (10, 7))}
     exec(textwrap.dedent(block).replace("runs/DIR", str(tmp_path)), names)
     if function == "load_replica":
         assert names["answer"].shape == (7, 4)

@@ -48,6 +48,12 @@ def test_what_cannot_be_handed_on_is_said(tmp_path):
         load_replica(tmp_path, seed=5)
     with pytest.raises(ConfigurationError, match="no replica of seed 8; there are"):
         load_replica(tmp_path, seed=8)
+    for part in ("task", "cell"):
+        trained(tmp_path / part, "cell=sigmoid")
+        config = tmp_path / part / "config.yaml"
+        config.write_text(config.read_text().replace("tasks.temporal_order" if part == "task" else "src.cells", "mine"))
+        with pytest.raises(ConfigurationError, match="needs PYTHONPATH"):
+            load_population(tmp_path / part)
     with pytest.raises(ConfigurationError, match="no trained population there"):
         load_population(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="smart_tanh starts RNN"):
