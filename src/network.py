@@ -185,12 +185,11 @@ class Network(nn.Module):
 
     def _bound(self) -> tuple[Weights, Weights]:
         """Parameters and gradients as they lie now."""
-        gradients = {name: p.grad for name, p in self.named_parameters()}
-        if any(grad is None for grad in gradients.values()):
+        own = [self._parameters[name] for name in ("W", "W_in", "b", "W_out", "b_out")]  # quicker than attributes
+        gradients = [p.grad for p in own if p is not None]
+        if any(grad is None for grad in gradients):
             raise ValueError("every parameter needs a grad, which learn() overwrites")
-        names = ("W", "W_in", "b", "W_out", "b_out")
-        own = self._parameters
-        return Weights(*(own[n] for n in names)), Weights(*(gradients[n] for n in names))  # type: ignore[arg-type]
+        return Weights(*own), Weights(*gradients)  # type: ignore[arg-type]
 
     def weights(self, layer: int = 0) -> Weights:
         """Of one recurrent layer, counted from 0."""
