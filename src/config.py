@@ -119,6 +119,9 @@ RULES = {
     "optimizer.clip": above_zero(optional=True),
     "optimizer.alpha": from_zero,
     "optimizer.omega": choice("squared", "plain"),
+    "optimizer.psi": above_zero(optional=True),
+    "optimizer.beta": choice("exponential", "uniform"),
+    "optimizer.descent": Rule("true or false", lambda v: isinstance(v, bool)),
     "trainer.max_steps": whole(1),
     "trainer.max_epochs": whole(1, optional=True),
     "trainer.accelerator": choice("cpu", "gpu", "cuda", "auto"),
@@ -219,7 +222,8 @@ def _between_keys(cfg: DictConfig, wrong: set[str], usable: bool) -> list[str]:
         problems.append(f"seed={cfg.seed}: the last replica's seed must stay below 2**63")
     if usable:
         problems += _data(cfg, wrong)
-    for names, key in ((("msgd", "msgd_c"), "alpha"), (("msgd",), "clip")):  # or a table would not be what it says
+    without = ((("msgd", "msgd_c", "simplex", "simplex_switching"), "alpha"), (("msgd",), "clip"))
+    for names, key in without:  # or a table would not be what it says
         if cfg.optimizer.name in names and cfg.optimizer[key] and f"optimizer.{key}" not in wrong:
             problems.append(
                 f"optimizer.{key}={cfg.optimizer[key]}: {cfg.optimizer.name} has none; choose another method"

@@ -95,7 +95,7 @@ class Training(pl.LightningModule):
     def update(self, batch: Batch, carry: Carry | None = None) -> None:
         """Forward, backward, callbacks (clipping), step; then whoever diverged leaves."""
         population = self.population
-        direction = self.direction.begin(population.settings)
+        direction = self.direction.begin(population.settings, self.draws())
         noise = self.noise() if self.network.cell.noise else None
         population.noted["loss"] = self.network.learn(batch, self.task, direction, carry, noise)
         if (omega_A := direction.value()) is not None:
@@ -112,9 +112,14 @@ class Training(pl.LightningModule):
 
     def noise(self) -> Noise:
         """Gaussian noise between layers, a function of each replica's seed, its update and the layer."""
-        population, std = self.population, self.network.cell.noise
-        updates = [(population.seeds[r], int(population.updates[r])) for r in population.live]
-        return lambda layer, x_RTBH: add_noise(x_RTBH, [(seed, Stream.NOISE, n, layer) for seed, n in updates], std)
+        std = self.network.cell.noise
+        draws = self.draws()
+        return lambda layer, x_RTBH: add_noise(x_RTBH, [(seed, Stream.NOISE, n, layer) for seed, n in draws], std)
+
+    def draws(self) -> list[tuple[int, int]]:
+        """Each live replica's seed and updates so far: what draws of an update are functions of."""
+        population = self.population
+        return [(population.seeds[r], int(population.updates[r])) for r in population.live]
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Gradient descent takes each replica's learning rate. A step that diverged is going to be taken back."""

@@ -106,16 +106,22 @@ class Network(nn.Module):
             output_RBO or output_RTBO, before softmax.
         """
         cell, x, states = self.cell, inputs, []
+        tape = tapes[0] if tapes else None
         for layer in range(cell.dense):
-            x = linear(_numbers(x, self._of("D", 0).shape[1]), self._of("D", layer), self._of("c", layer), tanh=True)
+            D, c = self._of("D", layer), self._of("c", layer)
+            names = (f"D_{layer + 1}", f"c_{layer + 1}")
+            x = linear(_numbers(x, D), D, c, tanh=True, names=names, tape=tape)
             x = x if noise is None else noise(layer, x)
         for layer in range(cell.layers):
             top, weights = layer == cell.layers - 1, self.weights(layer)
+            tape = tapes[layer] if tapes else None
+            if tape is not None:
+                tape.suffix = _named("", layer)
             if layer or cell.dense:
-                x = linear(x, self._of("W_in", layer), self._of("b", layer))
+                names = (_named("W_in", layer), _named("b", layer))
+                x = linear(x, self._of("W_in", layer), self._of("b", layer), names=names, tape=tape)
                 weights = Weights(weights.W, own=weights.own)
             state = None if carry is None or carry.states is None else carry.states[layer]
-            tape = tapes[layer] if tapes else None
             h_RTBH, last = recur(cell, x, weights, state, length_R, tape, every_step or not top)
             states.append(tuple(part.detach() for part in last))
             if not top:
@@ -123,7 +129,7 @@ class Network(nn.Module):
                 x = h_RTBH if noise is None else noise(cell.dense + layer, h_RTBH)
         if carry is not None:
             carry.states = states
-        return self.readout(last[0] if h_RTBH is None else h_RTBH)
+        return self.readout(last[0] if h_RTBH is None else h_RTBH, tape)
 
     @torch.no_grad()
     def wrong(self, batch: Batch, task: Task) -> Tensor:
@@ -181,6 +187,9 @@ class Network(nn.Module):
             output = self(batch.inputs, batch.length, tapes, task.every_step, carry, noise)
             loss_R = task.loss(output, batch.target, batch.length)
             loss_R.sum().backward()
+        if tapes[0].rows is not None:
+            gradients = {name: p.grad for name, p in self.named_parameters() if p.grad is not None}
+            direction.finish(gradients, batch.length, batch.inputs.shape[1])
         return loss_R.detach()
 
     def _bound(self) -> tuple[Weights, Weights]:
@@ -204,13 +213,15 @@ class Network(nn.Module):
         name = f"{name}_{layer + 1}" if name in ("D", "c") else _named(name, layer)
         return self.get_parameter(name)
 
-    def readout(self, h: Tensor) -> Tensor:
+    def readout(self, h: Tensor, tape: Tape | None = None) -> Tensor:
         """h W_out + b_out, for h of one step, RBH, or of all, RTBH."""
-        if h.ndim == 3:
-            return matmul(h, self.W_out) + self.b_out[:, None]
-        return linear(h, self.W_out, self.b_out)
+        if h.ndim == 4:
+            return linear(h, self.W_out, self.b_out, names=("W_out", "b_out"), tape=tape)
+        if tape is not None and tape.rows is not None:
+            return linear(h[:, None], self.W_out, self.b_out, names=("W_out", "b_out"), tape=tape, at_end=True)[:, 0]
+        return matmul(h, self.W_out) + self.b_out[:, None]
 
 
-def _numbers(x: Tensor, symbols: int) -> Tensor:
+def _numbers(x: Tensor, D: Tensor) -> Tensor:
     """Symbols one-hot: dense layers multiply."""
-    return x if x.is_floating_point() else nn.functional.one_hot(x.long(), symbols).float()
+    return x if x.is_floating_point() else nn.functional.one_hot(x.long(), D.shape[1]).to(D.dtype)

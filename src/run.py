@@ -45,6 +45,7 @@ def build(cfg: DictConfig) -> tuple[Training, Sequences]:
         "lr": optimizer.lr,
         "clip": float("inf") if optimizer.clip is None else optimizer.clip,
         "alpha": optimizer.alpha,
+        "psi": float("inf") if optimizer.get("psi") is None else optimizer.psi,
     }
     population = Population(seeds, settings)
     population.graded = not task.fixed_data

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CELLS = sorted(p.stem for p in (ROOT / "conf" / "cell").glob("*.yaml"))
 TASKS = sorted(p.stem for p in (ROOT / "conf" / "task").glob("*.yaml") if "price" not in p.stem)  # yes or no
 METHODS = ["msgd", "msgd_c", "msgd_cr"]
+SIMPLEX = ["simplex", "simplex_switching"]
 TORCH = ["adadelta", "adagrad", "adam", "rmsprop", "sgd_momentum"]  # torch's optimizers
 AUTOGRAD = ["gru"]  # cells without Ω
 EXPERIMENTS = sorted(p.stem for p in (ROOT / "conf" / "experiment").glob("*.yaml"))

@@ -7,7 +7,7 @@ from hydra.errors import HydraException
 from src.config import RULES, check, leaves
 from src.overrides import diagnose
 from src.run import run
-from tests.conftest import AUTOGRAD, CELLS, EXPERIMENTS, METHODS, ROOT, TASKS, TORCH, compose
+from tests.conftest import AUTOGRAD, CELLS, EXPERIMENTS, METHODS, ROOT, SIMPLEX, TASKS, TORCH, compose
 
 
 def choices():
@@ -154,7 +154,10 @@ def test_every_experiment_composes_and_runs(experiment, tmp_path):
 
 
 METHODS_AND_TASKS = [(method, task) for method in ("msgd_c", "adam") for task in TASKS]
-METHODS_AND_TASKS += [(method, "temporal_order") for method in (*METHODS, *TORCH) if method not in ("msgd_c", "adam")]
+METHODS_AND_TASKS += [("simplex", task) for task in ("addition", "memorization_5bit", "permutation")]
+METHODS_AND_TASKS += [
+    (method, "temporal_order") for method in (*METHODS, *SIMPLEX, *TORCH) if method not in ("msgd_c", "adam")
+]
 
 
 @pytest.mark.parametrize(("method", "task"), METHODS_AND_TASKS)

@@ -25,7 +25,7 @@ def unequal(mine, row, theirs, other):
 
 
 @pytest.mark.parametrize("hidden", [50, 37])
-@pytest.mark.parametrize(("cell", "method"), [(c, m) for c in CELLS for m in METHODS if c not in AUTOGRAD])
+@pytest.mark.parametrize(("cell", "method"), [(c, m) for c in CELLS for m in (*METHODS, "simplex_switching") if c not in AUTOGRAD])
 def test_replicas_never_touch(tmp_path, cell, method, hidden):
     """Law 1, bit for bit: seed 7 alone = the third of eight = the second of three, at 1 and 2 threads."""
     keys = [f"cell={cell}", f"optimizer={method}", f"cell.hidden_size={hidden}", "task.length=20", "task.max_length=24"]
@@ -67,6 +67,12 @@ def test_replicas_never_touch(tmp_path, cell, method, hidden):
         ["optimizer=adam", "optimizer.clip=1"],
         ["optimizer=rmsprop"],
         ["optimizer=sgd_momentum", "optimizer.alpha=2"],
+        ["optimizer=simplex", "task=addition", "cell=spectral"],
+        ["optimizer=simplex", "task=memorization_5bit", "task.max_length=23", "cell=lstm", "task.batch_size=3"],
+        ["optimizer=simplex", "task.max_length=24", "recurrence=reference"],
+        ["optimizer=simplex", "task.max_length=24", "recurrence=reference", "task.batch_size=3"],
+        ["optimizer=simplex", "task.max_length=24", "cell=dense_lstm", "cell.dense_size=6"],
+        ["optimizer=simplex", "task.max_length=24", "cell=gru", "trainer.max_steps=20"],
     ],
     ids=" ".join,
 )

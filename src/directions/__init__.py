@@ -2,5 +2,6 @@
 
 from src.directions.omega import Omega
 from src.directions.plain import Direction
+from src.directions.simplex import Simplex
 
-__all__ = ["Direction", "Omega"]
+__all__ = ["Direction", "Omega", "Simplex"]

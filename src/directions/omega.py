@@ -1,5 +1,6 @@
 """MSGD-CR's direction: the gradient of L + αΩ (src/recurrence/omega.py)."""
 
+from collections.abc import Sequence
 from typing import Self
 
 from torch import Tensor
@@ -18,7 +19,7 @@ class Omega(Direction):
     def __init__(self, form: str = "squared") -> None:
         self.form = form
 
-    def begin(self, settings: dict[str, Tensor]) -> Self:
+    def begin(self, settings: dict[str, Tensor], draws: Sequence[tuple[int, int]] = ()) -> Self:
         self.alpha_A = settings["alpha"]
         self.terms: list[OmegaTerm] = []
         return self

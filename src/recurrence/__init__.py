@@ -7,6 +7,7 @@ Shapes: R replicas, T steps, B sequences, I inputs, H units, G = gates * H colum
 t - 1 here.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,21 +15,26 @@ from torch import Tensor
 
 from src.cells import AutogradCell, Cell, ExplicitCell
 from src.recurrence import cpu, reference
-from src.recurrence.interface import Factors, Tape, Weights
+from src.recurrence import simplex as temporal
+from src.recurrence.interface import Copies, Factors, Rows, SimplexTerm, Tape, Weights
 from src.recurrence.linear import AddNoise, Key, Linear
 from src.recurrence.omega import OmegaTerm
 
 __all__ = [
     "FUSED",
+    "Copies",
     "REFERENCE",
     "Factors",
     "OmegaTerm",
+    "Rows",
+    "SimplexTerm",
     "Tape",
     "Weights",
     "add_noise",
     "learn",
     "linear",
     "recur",
+    "simplex",
     "use",
     "which",
 ]
@@ -39,6 +45,7 @@ torch.set_flush_denormal(True)
 
 
 FUSED, REFERENCE = "fused", "reference"
+_NONE = Weights(None)  # type: ignore[arg-type]
 _chosen: str | None = None  # decided at first use
 
 
@@ -98,7 +105,7 @@ def recur(
     if isinstance(cell, AutogradCell):
         if tape is not None and (tape.keep or tape.reweight is not None):
             raise ValueError(f"{cell.name} runs by autograd: there are no factors to keep or to reweight, so no Ω")
-        return reference.by_autograd(cell, inputs, weights, state, length_R, every_step)
+        return reference.by_autograd(cell, inputs, weights, state, length_R, tape or Tape(), every_step)
     learned = (inputs, weights.W, weights.W_in, weights.b, *state)
     keep = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in learned)
     h_RTBH, *last = _Recurrence.apply(cell, tape or Tape(), length_R, keep, every_step, *learned)
@@ -116,7 +123,8 @@ def learn(
     tape: Tape | None = None,
     state: tuple[Tensor, ...] | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]] | None:
-    """Forward, readout, loss and the way back in one call, without autograd: overwrites ``gradients``.
+    """Forward, readout, loss and the way back in one call, without autograd: overwrites ``gradients``, unless the tape
+    wants rows instead.
 
     Args:
         target: classes, or numbers, of the last step, RB, or of every step, RTB.
@@ -132,11 +140,11 @@ def learn(
         ValueError, IndexError: as :func:`recur`; a class that there is not.
     """
     term = None if tape is None else tape.reweight
-    plain = (term is None or cpu.compiled(term)) and not (tape is not None and tape.keep)
-    if not (plain and loss in cpu.LOSSES and _fused(cell, weights.W)):
+    known = (term is None or cpu.compiled(term)) and not (tape is not None and tape.keep)
+    if not (known and loss in cpu.LOSSES and _fused(cell, weights.W)):
         return None
     _check(length_R, inputs)
-    return cpu.learn(cell, inputs, target, weights, gradients, loss, length_R, term, state)  # type: ignore[arg-type]
+    return cpu.learn(cell, inputs, target, weights, gradients, loss, length_R, tape or Tape(), state)
 
 
 def which(cell: Cell, W: Tensor) -> str:
@@ -154,9 +162,28 @@ def _check(length_R: Tensor | None, inputs: Tensor) -> None:
         raise ValueError(f"lengths {length_R.tolist()} are not all in [0, {T}]")
 
 
-def linear(x_RTBK: Tensor, W_RKM: Tensor, b_RM: Tensor, tanh: bool = False) -> Tensor:
-    """x W + b of every step, RTBM, or its tanh; differentiable, in sums whose order padding does not change."""
-    return Linear.apply(x_RTBK, W_RKM, b_RM, tanh, _compiled_for(x_RTBK, W_RKM, b_RM))
+def linear(
+    x_RTBK: Tensor,
+    W_RKM: Tensor,
+    b_RM: Tensor,
+    tanh: bool = False,
+    names: tuple[str, str] = ("W", "b"),
+    tape: Tape | None = None,
+    at_end: bool = False,
+) -> Tensor:
+    """x W + b of every step, RTBM, or its tanh; differentiable, in sums whose order padding does not change.
+
+    Args:
+        names, at_end: of W and b, for a tape that wants rows; whether the one step is each replica's last.
+    """
+    rows = None if tape is None else tape.rows
+
+    def record(x: Tensor, right: Tensor) -> None:
+        assert rows is not None
+        rows.append(Rows(*names, x, right, at_end))
+
+    fused = _compiled_for(x_RTBK, W_RKM, b_RM)
+    return Linear.apply(x_RTBK, W_RKM, b_RM, tanh, fused, None if rows is None else record)
 
 
 def add_noise(x_RTBK: Tensor, streams: list[Key], std: float) -> Tensor:
@@ -167,6 +194,22 @@ def add_noise(x_RTBK: Tensor, streams: list[Key], std: float) -> Tensor:
 def _compiled_for(*tensors: Tensor) -> bool:
     chosen = (_chosen or use("auto")) == FUSED
     return chosen and all(each.dtype == torch.float32 and each.device.type == "cpu" for each in tensors)
+
+
+def simplex(
+    rows: Sequence[Rows | Copies], gradients: dict[str, Tensor], length_R: Tensor, T: int, term: SimplexTerm
+) -> None:
+    """Overwrites gradients with Galvan's direction, see src/recurrence/simplex.py.
+
+    Args:
+        gradients: of every weight and bias that the rows name.
+        T: the longest of the lengths, padding included.
+    """
+    plain = [own for own in rows if isinstance(own, Rows)]
+    if len(plain) == len(rows) and _compiled_for(*(own.right for own in plain), *gradients.values()):
+        cpu.simplex(plain, gradients, length_R, T, term)
+    else:
+        temporal.simplex(rows, gradients, length_R, T, term)
 
 
 class _Recurrence(torch.autograd.Function):
@@ -189,5 +232,5 @@ class _Recurrence(torch.autograd.Function):
     def backward(ctx: Any, dh_RTBH: Tensor | None, *dlast: Tensor | None) -> Any:
         gradients = ctx.run.backward(dh_RTBH, dlast, ctx.tape)
         ctx.run = None
-        own = gradients.weights
+        own = gradients.weights or _NONE
         return None, None, None, None, None, gradients.z_RTBG, own.W, own.W_in, own.b, *gradients.state

@@ -42,6 +42,27 @@ enum Form : Index { SQUARED, PLAIN };  // of Ω
 enum Loss : Index { NONE, CROSS_ENTROPY, SQUARED_ERROR };  // of the readout, mean over sequences and steps
 enum Activation : int32_t { TANH, SIGMOID, RELU, ELU, IDENTITY };
 
+// One product that makes a gradient: of a weight, the sum over steps of leftᵀ right, and of a bias, that of right.
+// Mirrored by cpu.py, field by field, as is the next.
+struct Product {
+    Index input, K, H, gates;         // of left: symbols or vectors, and how many columns; right has gates * H
+    Index left_next, left_step, left_row;                // from one replica, step, row to the next
+    Index right_next, right_step, right_row, right_gate;
+    Index at_end, ready;              // there is one step: each replica's last; right's rows are padded with zeros
+    Index weight_next, bias_next;
+    const void* left;
+    const float* right;
+    float *weight, *bias;             // gradients, each replica's contiguous; null: there is no bias
+};
+
+// The simplex direction, from all the products that make the gradients of a network.
+struct Simplex {
+    Index R, T, B, threads, products, descent;
+    const Index* length;              // R
+    const Product* product;
+    const float *beta, *psi;          // RT, R
+};
+
 // Mirrored by cpu.py, field by field. A null pointer means: not there, not wanted, or zero.
 struct Call {
     Index R, T, B, H, I, O;
@@ -53,7 +74,7 @@ struct Call {
     const void* x;                    // dense drive RTBG, symbols RTB, or vectors RTBI; contiguous
     const void* target;               // RB, or RTB if `every`: classes (int64) or numbers (float)
     const float *W, *W_in, *b, *W_out, *b_out;  // RHG, RIG, RG, RHO, RO; each replica's contiguous
-    float *dW, *dW_in, *db, *dW_out, *db_out;   // likewise
+    float *dW, *dW_in, *db, *dW_out, *db_out;   // likewise; without dW there are no others: δ and e are what is wanted
     Index W_next, W_in_next, b_next, W_out_next, b_out_next;  // from one replica to the next
     Index dW_next, dW_in_next, db_next, dW_out_next, db_out_next;
     const float *h0, *c0;             // RBH contiguous: the state before the first step
@@ -64,11 +85,13 @@ struct Call {
     const float *dh_last, *dc_last;   // RBH contiguous
     float *dh0, *dc0;                 // RBH contiguous
     float *delta, *d, *v;             // rows of gates * P, P and P: to be handed out
+    float* e;                         // dL/d(output), rows of O, padded, of one step or, if `every`, of T: likewise
     float *d2, *v2;                   // RTB, likewise
     float *dz;                        // RTBG contiguous: δ where the drive itself was the input
     float* losses;                    // R
     const float* alpha;               // R: weight of Ω; 0: none
     float* omega;                     // R: Ω; NaN where alpha is 0
+    const Simplex* simplex;           // its β and ψ; if given, the gradients are that direction
 };
 
 namespace {
@@ -425,6 +448,191 @@ void multiply(Index rows, const float* A, Index lda, Index segments, Index lengt
     }
 }
 
+// -- temporal gradients --------------------------------------------------------------------------------------------
+
+Index padded(Index n) { return (n + LANES - 1) / LANES * LANES; }
+
+// Steps of one replica, from the last to the first: their gradients one by one, their sum, and their sum weighted by
+// β_t / ‖∇_t‖. A step's gradient is a matrix for each product, its columns padded, with the bias as one more line.
+class Steps {
+  public:
+    static constexpr Index COUNT = 16;  // are summed by themselves
+
+    static Index size(const Simplex& c) {
+        Index total = 0;
+        for (Index p = 0; p < c.products; p++) total += (c.product[p].K + 1) * width(c.product[p]);
+        return total;
+    }
+    static Index width(const Product& p) { return padded(p.gates * p.H); }
+
+    // sums: of a part, twice the size of a step.
+    Steps(const Simplex& c, Index r, float* sums, Scratch& scratch)
+        : c(c), r(r), plain(sums), weighted(sums + size(c)), own(scratch.take(size(c))), copy(nullptr) {
+        Index widest = 0;
+        if (Index(seen.size()) < c.products) seen.resize(c.products);
+        for (Index p = 0; p < c.products; p++) {
+            widest = std::max(widest, width(c.product[p]));
+            seen[p].clear();
+        }
+        copy = scratch.take(c.B * widest);
+        clear();
+    }
+
+    void clear() { std::memset(plain, 0, 2 * size(c) * sizeof(float)); }
+
+    void add(Index t) {
+        Vector squares{};
+        Index at = 0;
+        for (Index p = 0; p < c.products; p++) {
+            const Product& product = c.product[p];
+            if (!product.at_end || t == c.length[r] - 1) add(product, p, product.at_end ? 0 : t, at, squares);
+            at += (product.K + 1) * width(product);
+        }
+        const float norm = std::sqrt(sum(squares)), beta = c.beta[r * c.T + t];
+        const float weight = norm < 1e-8f ? beta : beta / norm;
+        at = 0;
+        for (Index p = 0; p < c.products; p++) {
+            const Product& product = c.product[p];
+            const Index n = width(product);
+            const auto reweigh = [&](Index line, Index count) {
+                const float* from = own + at + line * n;
+                float* to = weighted + at + line * n;
+                for (Index j = 0; j < count * n; j += LANES) store(to + j, load(to + j) + weight * load(from + j));
+            };
+            if (!product.at_end || t == c.length[r] - 1) {
+                for (const Index line : seen[p]) reweigh(line, 1);
+                if (product.input == VECTORS) reweigh(0, product.K);
+                if (product.bias) reweigh(product.K, 1);
+            }
+            at += (product.K + 1) * n;
+        }
+    }
+
+  private:
+    // One product of step t, whose matrix begins at `at`.
+    void add(const Product& p, Index number, Index t, Index at, Vector& squares) {
+        const Index n = width(p);
+        const float* right = p.right + r * p.right_next + t * p.right_step;
+        if (!p.ready) pad(p, right), right = copy;
+        const Index apart = p.ready ? p.right_row : n;
+        const auto count = [&](Index line) {  // a line that is complete
+            const float* done = own + at + line * n;
+            float* to = plain + at + line * n;
+            for (Index j = 0; j < n; j += LANES) {
+                const Vector x = load(done + j);
+                store(to + j, load(to + j) + x), squares += x * x;
+            }
+        };
+        const auto add_row = [&](Index line, Index row, bool fresh) {
+            float* to = own + at + line * n;
+            for (Index j = 0; j < n; j += LANES)
+                store(to + j, fresh ? load(right + row * apart + j) : load(to + j) + load(right + row * apart + j));
+        };
+        if (p.bias) {
+            for (Index row = 0; row < c.B; row++) add_row(p.K, row, row == 0);
+            count(p.K);
+        }
+        const Index first = r * p.left_next + t * p.left_step;
+        if (p.input == VECTORS) {
+            const float* left = static_cast<const float*>(p.left) + first;
+            evenly(p.K, BLOCK_ROWS, [&](Index unit, Index m) {
+                evenly(n / LANES, BLOCK_VECTORS, [&](Index vector, Index v) {
+                    const Index to = at + unit * n + vector * LANES;
+                    dispatch<BLOCK_ROWS, BLOCK_VECTORS>(m, v, [&](auto rows, auto vectors) {
+                        whole<rows, vectors>(left + unit, p.left_row, right + vector * LANES, apart, n, own + to, plain + to, squares);
+                    });
+                });
+            });
+            return;
+        }
+        std::vector<Index>& symbols = seen[number];
+        symbols.clear();
+        for (Index row = 0; row < c.B; row++) {
+            const Index where = first + row * p.left_row;
+            const Index symbol = p.input == SYMBOLS_8 ? static_cast<const int8_t*>(p.left)[where]
+                                                      : static_cast<const int64_t*>(p.left)[where];
+            const bool fresh = std::find(symbols.begin(), symbols.end(), symbol) == symbols.end();
+            if (fresh) symbols.push_back(symbol);
+            add_row(symbol, row, fresh);
+        }
+        for (const Index line : symbols) count(line);
+    }
+
+    // Rows of the right factor, padded with zeros.
+    void pad(const Product& p, const float* from) const {
+        const Index M = p.gates * p.H, n = width(p);
+        Mask inside;  // lanes of the last vector that hold columns
+        for (int lane = 0; lane < LANES; lane++) inside[lane] = n - LANES + lane < M ? -1 : 0;
+        for (Index row = 0; row < c.B; row++, from += p.right_row) {
+            float* to = copy + row * n;
+            if (p.gates == 1 && p.right_row >= n) {  // so much may be read
+                for (Index j = 0; j < n - LANES; j += LANES) store(to + j, load(from + j));
+                store(to + n - LANES, inside ? load(from + n - LANES) : Vector{});
+                continue;
+            }
+            for (Index g = 0; g < p.gates; g++) std::memcpy(to + g * p.H, from + g * p.right_gate, p.H * sizeof(float));
+            std::memset(to + M, 0, (n - M) * sizeof(float));
+        }
+    }
+
+    template <int M, int N>
+    void whole(const float* left, Index left_row, const float* right, Index right_row, Index n, float* step, float* all,
+               Vector& squares) const {
+        Vector total[M][N] = {};
+        for (Index row = 0; row < c.B; row++, left += left_row, right += right_row) {
+            Vector b[N];
+            for (int j = 0; j < N; j++) b[j] = load(right + j * LANES);
+            for (int m = 0; m < M; m++)
+                for (int j = 0; j < N; j++) total[m][j] += left[m] * b[j];
+        }
+        Vector own_squares[N] = {};
+        for (int m = 0; m < M; m++)
+            for (int j = 0; j < N; j++) {
+                const Vector x = total[m][j];
+                store(step + m * n + j * LANES, x);
+                store(all + m * n + j * LANES, load(all + m * n + j * LANES) + x);
+                own_squares[j] += x * x;
+            }
+        for (int j = 0; j < N; j++) squares += own_squares[j];
+    }
+
+    const Simplex& c;
+    const Index r;
+    float *const plain, *const weighted, *const own;
+    float* copy;
+    static thread_local std::vector<std::vector<Index>> seen;  // by each product in this step: its symbols
+};
+thread_local std::vector<std::vector<Index>> Steps::seen;
+
+void add_part(float* total, const float* part, Index size) {
+    for (Index j = 0; j < 2 * size; j += LANES) store(total + j, load(total + j) + load(part + j));
+}
+
+// The direction of one replica, or its gradient, from the sums of its parts: see simplex.py.
+void choose(const Simplex& c, Index r, Index parts, float* sums, Index size) {
+    float* const last = sums + (parts - 1) * 2 * size;
+    for (Index part = parts - 1; part-- > 0;) add_part(last, sums + part * 2 * size, size);
+    sums = last;
+    const float *plain = sums, *weighted = sums + size;
+    double gg = 0, ss = 0, gs = 0;
+    for (Index j = 0; j < size; j++) {
+        const double g = plain[j], s = weighted[j];
+        gg += g * g, ss += s * s, gs += g * s;
+    }
+    const bool taken = std::isfinite(gg) && std::isfinite(ss) && ss > 0 && !(std::sqrt(gg) > c.psi[r]) && !(c.descent && gs <= 0);
+    const float scale = taken ? static_cast<float>(std::sqrt(gg) / std::sqrt(ss)) : 1.f;
+    const float* from = taken ? weighted : plain;
+    for (Index p = 0; p < c.products; p++) {
+        const Product& product = c.product[p];
+        const Index M = product.gates * product.H;
+        for (Index line = 0; line < product.K + (product.bias != nullptr); line++) {
+            float* to = line < product.K ? product.weight + r * product.weight_next + line * M : product.bias + r * product.bias_next;
+            for (Index j = 0; j < M; j++) to[j] = scale * from[line * Steps::width(product) + j];
+        }
+        from += (product.K + 1) * Steps::width(product);
+    }
+}
+
 // -- one call ----------------------------------------------------------------------------------------------------
 
 struct Sizes {
@@ -655,6 +863,7 @@ struct Tile {
     // Each adds to the tile's part of the gradients, and for each sequence to its sums.
     void readout(const Readout& out, Index t, const float* h, float* d, Sums* sums) const;
     void backward(const History& past, float* part, Sums* sums, Scratch& scratch) const;
+    Simplex products(const History& past, const float* delta, const Readout& out, Product* product) const;
     void add_products(const Track& h, Index steps, Index t, const float* delta, const float* weighted, float* part) const;
     void add_inputs(Index steps, Index t, const float* delta, float* total, float* chunk) const;
 };
@@ -693,6 +902,7 @@ struct Room {
 };
 
 Index tiles_back(const Call& c) {  // by the number of sequences alone
+    if (c.simplex) return 1;
     return std::min<Index>(8, (c.B + 2 * BLOCK_ROWS - 1) / (2 * BLOCK_ROWS));
 }
 
@@ -736,7 +946,7 @@ float cross_entropy(float* y, Index O, Index padded, Index right) {
 // Output and loss after step t, and what they send back: added to d.
 void Tile::readout(const Readout& out, Index t, const float* h, float* d, Sums* sums) const {
     const float terms = static_cast<float>(c.B) * static_cast<float>(c.every ? length : 1);
-    float* e = out.e;
+    float* e = c.e ? kept(c.e, c.every ? c.T : 1, z.O).at(c.every ? t : 0) : out.e;
     for (Index row = 0; row < rows; row++) std::memcpy(e + row * z.O, out.b_out, c.O * sizeof(float));
     for (Index row = 0; row < rows; row++) std::memset(e + row * z.O + c.O, 0, (z.O - c.O) * sizeof(float));
     multiply(rows, h, z.P, 1, z.H, 0, out.there, out.columns, e, z.O, true);
@@ -756,7 +966,7 @@ void Tile::readout(const Readout& out, Index t, const float* h, float* d, Sums* 
             store(y + o, error), store(out.bias + o, load(out.bias + o) + error);
         }
     }
-    for (Index p = 0; p < out.columns.count; p++)
+    for (Index p = 0; c.dW && !c.simplex && p < out.columns.count; p++)
         evenly(z.H, BLOCK_ROWS, [&](Index unit, Index m) {
             const Index at = out.columns.first(p) * LANES;
             dispatch<BLOCK_ROWS, BLOCK_VECTORS>(m, out.columns.first(p + 1) - out.columns.first(p), [&](auto M, auto N) {
@@ -785,6 +995,16 @@ void Tile::backward(const History& past, float* part, Sums* sums, Scratch& scrat
     if (c.lstm) read_state(c.dc_last, dc);
     std::optional<Readout> out;
     if (c.loss != NONE) out.emplace(*this, part, scratch);
+    Product product[3];
+    std::optional<Simplex> all;
+    std::optional<Steps> steps;  // instead of chunks
+    float* direction = nullptr;
+    if (c.simplex) {
+        all = products(past, delta, *out, product);
+        direction = scratch.take(4 * Steps::size(*all));
+        steps.emplace(*all, r, direction + 2 * Steps::size(*all), scratch);
+        std::memset(direction, 0, 2 * Steps::size(*all) * sizeof(float));
+    }
     if (out && !c.every) readout(*out, length - 1, h.at(length), d, sums);
     const float* dc_now = c.lstm ? dc : nullptr;
     Index held = 0;  // steps in the chunk
@@ -823,9 +1043,13 @@ void Tile::backward(const History& past, float* part, Sums* sums, Scratch& scrat
                     std::memcpy(c.dz + (at + row) * z.G + g * z.H, delta_now + row * z.width + g * z.P,
                                 z.H * sizeof(float));
         std::swap(d2, v2);  // without direct parts d_{t-1} is v_t
-        if (++held == chunk || t == 0) {
-            add_products(h, held, t, delta, with_omega ? weighted : nullptr, part);
-            if (room.inputs) add_inputs(held, t, delta, part + room.W + room.omega, inputs);
+        if (steps) {
+            steps->add(t);
+            if (t % Steps::COUNT == 0) add_part(direction, direction + 2 * Steps::size(*all), Steps::size(*all)), steps->clear();
+            if (t == 0) choose(*all, r, 1, direction, Steps::size(*all));
+        } else if (++held == chunk || t == 0) {
+            if (c.dW) add_products(h, held, t, delta, with_omega ? weighted : nullptr, part);
+            if (c.dW && room.inputs) add_inputs(held, t, delta, part + room.W + room.omega, inputs);
             held = 0;
         }
     }
@@ -835,12 +1059,27 @@ void Tile::backward(const History& past, float* part, Sums* sums, Scratch& scrat
         clear(c.delta, c.T, z.width, length);
         clear(c.d, c.T, z.P, length);
         clear(c.v, c.T, z.P, length);
+        if (c.every) clear(c.e, c.T, z.O, length);
         for (Index t = length; t < c.T; t++) {
             const Index at = (r * c.T + t) * c.B + first;
             if (c.d2) std::memset(c.d2 + at, 0, rows * sizeof(float)), std::memset(c.v2 + at, 0, rows * sizeof(float));
             if (c.dz) std::memset(c.dz + at * z.G, 0, rows * z.G * sizeof(float));
         }
     }
+}
+
+// What makes the gradients of one step, where the tile is the whole mini-batch and δ and e are of the step at hand.
+Simplex Tile::products(const History& past, const float* delta, const Readout& out, Product* product) const {
+    const Index vector = c.input == VECTORS ? c.I : 1;
+    product[0] = {VECTORS, z.H, z.H, z.gates, 0, past.h.next, z.P, 0, 0, z.width, z.P, 0, z.gates == 1,
+                  c.dW_next, 0, past.h.at(0), delta, c.dW, nullptr};
+    product[1] = {c.input, c.I, z.H, z.gates, c.T * c.B * vector, c.B * vector, vector, 0, 0, z.width, z.P, 0, z.gates == 1,
+                  c.dW_in_next, c.db_next, c.x, delta, c.dW_in, c.db};
+    product[2] = {VECTORS, z.H, c.O, 1, 0, past.h.next, z.P, 0, 0, z.O, 0, !c.every, 1,
+                  c.dW_out_next, c.db_out_next, past.h.at(c.every ? 1 : length), out.e, c.dW_out, c.db_out};
+    Simplex all = *c.simplex;
+    all.products = 3, all.product = product;
+    return all;
 }
 
 // Steps t + steps - 1 down to t: dW += Σ h_{t-1}ᵀ δ_t and, by Ω, Σ κ_t v_tᵀ δ_t. Since v_t = δ_t Wᵀ, the latter is W S,
@@ -919,6 +1158,7 @@ void add_up(const Call& c, Index r, Index tiles, float* total, const Sums* sums,
         if (!c.lstm) by_omega = times_symmetric(c.W + r * c.W_next, by_omega, z, scratch);
         for (Index j = 0; j < room.W; j += LANES) store(total + j, load(total + j) + factor * load(by_omega + j));
     }
+    if (!c.dW || c.simplex) return;
     // `lines` rows, then what becomes the bias's gradient, without their padding
     const auto hand_out = [&](const float* from, Index lines, Index gates, Index H, Index P, float* to, float* bias) {
         for (Index line = 0; line < lines + (bias != nullptr); line++)
@@ -994,8 +1234,6 @@ void philox(const uint64_t* stream, uint64_t n, uint16_t* numbers) {
 }
 
 constexpr Index LINEAR_ROWS = 48;  // taken at a time: x, y and their derivatives stay near
-
-Index padded(Index n) { return (n + LANES - 1) / LANES * LANES; }
 
 constexpr Index PART_ROWS = 42 * LINEAR_ROWS;  // of a part, whose sums are added up by themselves
 
@@ -1110,6 +1348,26 @@ void linear_backward(const Linear* c) {
         for (Index k = 0; k <= c->K; k++)
             std::memcpy(k < c->K ? c->dW + (r * c->K + k) * c->M : c->db + r * c->M, total + k * M, c->M * sizeof(float));
     }
+}
+
+// Gradients replaced by the simplex direction, with its sign: what is subtracted from the parameters.
+void simplex(const Simplex* c) {
+    const Index size = Steps::size(*c), parts = std::max<Index>(1, (c->T + Steps::COUNT - 1) / Steps::COUNT);
+    static thread_local std::vector<float> memory;
+    memory.resize(std::max<size_t>(memory.size(), c->R * parts * 2 * size + LANES));
+    float* const sums = memory.data();
+    const auto parts_of = [&](Index r) { return std::max<Index>(1, (c->length[r] + Steps::COUNT - 1) / Steps::COUNT); };
+    std::vector<std::atomic<Index>> left(c->R);  // parts of each replica that are not done
+    for (Index r = 0; r < c->R; r++) left[r] = parts_of(r);
+    auto work = [&](Index job) {
+        const Index r = job / parts, part = job % parts;
+        if (part >= parts_of(r)) return;
+        float* const own = sums + r * parts * 2 * size;
+        Steps steps(*c, r, own + part * 2 * size, Scratch::fresh());
+        for (Index t = std::min((part + 1) * Steps::COUNT, c->length[r]); t-- > part * Steps::COUNT;) steps.add(t);
+        if (left[r].fetch_sub(1, std::memory_order_acq_rel) == 1) choose(*c, r, parts_of(r), own, size);
+    };
+    Pool::get().run(c->threads, c->R * parts, work);
 }
 
 // All steps, for the state after the last one; h of every step and what the way back needs where there are arrays for it.

@@ -10,7 +10,7 @@ from src.cells import LSTM, Cell, Vanilla
 from src.cells.cell import State
 from src.linalg import product
 from src.recurrence.build import Unavailable, build
-from src.recurrence.interface import NAMES, Factors, Gradients, Reweight, Tape, Weights
+from src.recurrence.interface import NAMES, Factors, Gradients, Reweight, Rows, SimplexTerm, Tape, Weights
 from src.recurrence.memory import empty
 from src.recurrence.omega import OmegaTerm
 from src.recurrence.reference import weighted_left
@@ -37,7 +37,7 @@ class _Call(ctypes.Structure):
         *((f"{name}_next", ctypes.c_int64) for name in (*NAMES, *GRADIENTS)),
         *((name, ctypes.c_void_p) for name in ("h0", "c0", "h", "c", "gates", "h_last", "c_last")),
         *((name, ctypes.c_void_p) for name in ("dh", "dh_last", "dc_last", "dh0", "dc0")),
-        *((name, ctypes.c_void_p) for name in ("delta", "d", "v", "d2", "v2", "dz", "losses", "alpha", "omega")),
+        *((name, ctypes.c_void_p) for name in ("delta", "d", "v", "e", "d2", "v2", "dz", "losses", "alpha", "omega", "simplex")),
     ]
 
 
@@ -48,6 +48,26 @@ class _Linear(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("R", "N", "K", "M", "threads", "tanh")),
         *((name, ctypes.c_int64) for name in ("x_next", "x_row", "W_next", "b_next")),
         *((name, ctypes.c_void_p) for name in ("x", "W", "b", "y", "dy", "dx", "dW", "db")),
+    ]
+
+
+class _Product(ctypes.Structure):
+    """struct Product of cpu.cpp."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("input", "K", "H", "gates", "left_next", "left_step", "left_row")),
+        *((name, ctypes.c_int64) for name in ("right_next", "right_step", "right_row", "right_gate")),
+        *((name, ctypes.c_int64) for name in ("at_end", "ready", "weight_next", "bias_next")),
+        *((name, ctypes.c_void_p) for name in ("left", "right", "weight", "bias")),
+    ]
+
+
+class _Simplex(ctypes.Structure):
+    """struct Simplex of cpu.cpp."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("R", "T", "B", "threads", "products", "descent")),
+        *((name, ctypes.c_void_p) for name in ("length", "product", "beta", "psi")),
     ]
 
 
@@ -72,6 +92,7 @@ def _attempt() -> ctypes.CDLL | Unavailable:
         function.argtypes = [ctypes.POINTER(_Call)]
     for function in (library.linear_forward, library.linear_backward):
         function.argtypes, function.restype = [ctypes.POINTER(_Linear)], None
+    library.simplex.argtypes, library.simplex.restype = [ctypes.POINTER(_Simplex)], None
     library.add_noise.argtypes, library.add_noise.restype = [ctypes.POINTER(_Noise)], None
     return library
 
@@ -187,6 +208,10 @@ class _Prepared:
         self.point(alpha=term.alpha_R.float(), omega=torch.empty(self.shape[0]))
         term.value_R = self.memory["omega"]
 
+    def delta(self) -> Tensor:
+        """δ by gate, RTBgH: a view without the padding."""
+        return self.memory["delta"].unflatten(-1, (self.gates, self.padded))[..., : self.H]
+
     def backward(self) -> None:
         if self.library.backward(self.call):
             raise IndexError(f"a symbol is outside [0, {self.call.I}), or a class outside [0, {self.call.O})")
@@ -200,10 +225,10 @@ def learn(
     gradients: Weights,
     loss: str,
     length_R: Tensor | None,
-    term: OmegaTerm | None,
+    tape: Tape,
     state: State | None,
 ) -> tuple[Tensor, State]:
-    """A whole update without its step, see src.recurrence.learn."""
+    """A whole update without its step, or instead of gradients their rows; see src.recurrence.learn."""
     update = _Prepared(cell, inputs, weights, length_R)
     R, T, B = update.shape
     if target.shape not in ((R, B), (R, T, B)):
@@ -213,14 +238,29 @@ def learn(
     update.call.loss, update.call.every = LOSSES[loss], target.ndim == 3
     loss_R = torch.empty(R)
     update.point(target=target.to(torch.int64 if loss == "cross_entropy" else torch.float32), losses=loss_R)
-    update.rows(gradients, "d")
-    if term is not None:
-        update.add_omega(term)
+    if tape.simplex is not None and threads <= R:  # a thread or more for each replica would leave some idle
+        direction = _Direction(R, T, B, update.memory["length"], tape.simplex)
+        update.call.simplex, tape.simplex.done = ctypes.addressof(direction.call), True
+    handed_out = tape.rows is not None and not update.call.simplex
+    if handed_out:
+        lanes, P = update.library.lanes(), update.padded
+        update.point(h=empty(R, T + 1, B, P), delta=empty(R, T, B, update.gates * P))
+        update.point(e=empty(R, T if update.call.every else 1, B, -(-update.call.O // lanes) * lanes))
+        update.call.pad = 1
+    else:
+        update.rows(gradients, "d")
+    if tape.reweight is not None:
+        update.add_omega(tape.reweight)  # type: ignore[arg-type]
     last = tuple(torch.empty(R, B, update.H) for _ in range(cell.parts))
     update.point(**dict(zip(("h_last", "c_last"), last, strict=False)))
     if state is not None:
         update.point(**dict(zip(("h0", "c0"), state, strict=False)))
     update.backward()
+    if handed_out:
+        h, at_end = update.memory["h"][..., : update.H], not update.call.every
+        tape.record(inputs, weights, h[:, :-1], update.delta())
+        e = update.memory["e"][..., : update.call.O]
+        tape.rows.append(Rows("W_out", "b_out", last[0][:, None] if at_end else h[:, 1:], e, at_end))
     return loss_R, last
 
 
@@ -244,6 +284,7 @@ class Run(_Prepared):
         every_step: bool,
     ) -> None:
         super().__init__(cell, inputs, weights, length_R)
+        self.inputs, self.weights = inputs, weights
         (R, T, B), H, P, lstm = self.shape, self.H, self.padded, len(state) > 1
         self.call.pad = every_step or keep  # what is kept may be handed out later
         if any(part.shape != (R, B, H) for part in state):
@@ -258,7 +299,7 @@ class Run(_Prepared):
         if self.library.forward(self.call):
             raise IndexError(f"a symbol is outside [0, {self.call.I})")
         if self.call.input == DENSE:
-            del self.memory["x"]  # large, and of no use on the way back
+            del self.memory["x"], self.inputs  # large, and of no use on the way back
             self.call.x = None
         self.last = tuple(self.memory[name] for name in last)
         self.h_RTBH = self.memory["h"][:, 1:, :, :H] if every_step else None
@@ -267,35 +308,39 @@ class Run(_Prepared):
         (R, T, B), H, G, memory = self.shape, self.H, self.gates * self.H, self.memory
         dense, term = self.call.input == DENSE, tape.reweight
         every_factor = tape.keep or not (term is None or compiled(term))
-        self.call.pad = every_factor or dense
+        self.call.pad = every_factor or dense or tape.rows is not None
         direct = {"dh": dh_RTBH, **dict(zip(("dh_last", "dc_last"), dlast, strict=False))}
         self.point(**{name: tensor for name, tensor in direct.items() if tensor is not None})
         back = [f"d{name}" for name in ("h0", "c0") if name in memory]
         self.point(**{name: torch.empty(R, B, H) for name in back})
-        gradients = Weights(torch.empty(R, H, G))
         if dense:
             self.point(dz=empty(R, T, B, G))
-        else:
-            gradients.W_in, gradients.b = torch.empty(R, self.call.I, G), torch.empty(R, G)
-        self.rows(gradients, "d")
-        if every_factor:
+        if tape.rows is None:
+            gradients = Weights(torch.empty(R, H, G))
+            if not dense:
+                gradients.W_in, gradients.b = torch.empty(R, self.call.I, G), torch.empty(R, G)
+            self.rows(gradients, "d")
+        if every_factor or tape.rows is not None:
             self.point(delta=empty(R, T, B, self.gates * self.padded))
+        if every_factor:
             self.point(**{name: empty(R, T, B, self.padded) for name in ("d", "v")})
             self.point(d2=torch.empty(R, T, B), v2=torch.empty(R, T, B))
         if compiled(term):
             self.add_omega(term)  # type: ignore[arg-type]
         super().backward()
+        if tape.rows is not None:
+            tape.record(None if dense else self.inputs, self.weights, memory["h"][:, :-1, :, :H], self.delta())
         if every_factor:
             factors = self.factors()
             tape.factors = factors if tape.keep else None
             if not (term is None or compiled(term)):
                 gradients.W = product(weighted_left(factors, tape), factors.delta_RTBG)
-        return Gradients(gradients, memory.get("dz"), tuple(memory[name] for name in back))
+        return Gradients(None if tape.rows is not None else gradients, memory.get("dz"), tuple(memory[name] for name in back))
 
     def factors(self) -> Factors:
         """Views without the padding of the rows."""
         memory, H = self.memory, self.H
-        delta = memory["delta"].unflatten(-1, (self.gates, self.padded))[..., :H].flatten(-2)
+        delta = self.delta().flatten(-2)
         v, d = memory["v"][..., :H], memory["d"][..., :H]
         return Factors(memory["h"][:, :-1, :, :H], delta, v, d, memory["d2"], memory["v2"])
 
@@ -342,3 +387,40 @@ class Linear:
         self.call.dx = None if dx is None else dx.data_ptr()
         library().linear_backward(self.call)
         return dx, dW, db
+
+
+class _Direction:
+    """A call in the making, without its products, and the memory that its pointers point to."""
+
+    def __init__(self, R: int, T: int, B: int, length_R: Tensor, term: SimplexTerm) -> None:
+        numbers = length_R.to(torch.int64), term.betas(length_R, T), term.psi_R
+        self.memory = [number.contiguous() for number in numbers]
+        self.call = _Simplex(R=R, T=T, B=B, threads=threads, descent=term.descent)
+        self.call.length, self.call.beta, self.call.psi = (each.data_ptr() for each in self.memory)
+
+
+def simplex(rows: list[Rows], gradients: dict[str, Tensor], length_R: Tensor, T: int, term: SimplexTerm) -> None:
+    """src.recurrence.simplex, where all products are there as rows."""
+    kept, products = [], (_Product * len(rows))()
+    for product, own in zip(products, rows, strict=True):
+        left, right = own.left, own.right if own.right.ndim == 5 else own.right[:, :, :, None]
+        if left.is_floating_point():
+            left = left if left.stride(3) == 1 else left.contiguous()
+            product.input = VECTORS
+        else:
+            left = (left if left.dtype == torch.int8 else left.long()).contiguous()
+            product.input = SYMBOLS_8 if left.dtype == torch.int8 else SYMBOLS_64
+        right = right if right.stride(4) == 1 else right.contiguous()
+        weight, bias = gradients[own.weight], None if own.bias is None else gradients[own.bias]
+        product.K, product.gates, product.H, product.at_end = weight.shape[1], *right.shape[3:], own.at_end
+        product.left_next, product.left_step, product.left_row = left.stride()[:3]
+        product.right_next, product.right_step, product.right_row, product.right_gate = right.stride()[:4]
+        product.left, product.right, product.weight = left.data_ptr(), right.data_ptr(), weight.data_ptr()
+        product.weight_next = weight.stride(0)
+        if bias is not None:
+            product.bias, product.bias_next = bias.data_ptr(), bias.stride(0)
+        kept.append((left, right))
+    R, _, B = rows[0].right.shape[:3]
+    direction = _Direction(R, T, B, length_R, term)
+    direction.call.products, direction.call.product = len(rows), ctypes.addressof(products)
+    library().simplex(direction.call)

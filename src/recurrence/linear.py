@@ -1,5 +1,6 @@
 """Layers without a recurrence: x W + b of every step, in sums whose order padding does not change."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from src.linalg import matmul, product
 from src.recurrence import cpu
 from tasks.draws import Stream, generator, normal, quantiles
 
+Record = Callable[[Tensor, Tensor], None]
 Key = tuple[int, Stream, int, int]
 """Seed, stream, index, part."""
 
@@ -32,12 +34,15 @@ class AddNoise(torch.autograd.Function):
 
 
 class Linear(torch.autograd.Function):
-    """y = x W + b for x_RTBK, W_RKM, b_RM, or its tanh: RTBM."""
+    """y = x W + b for x_RTBK, W_RKM, b_RM, or its tanh: RTBM. With ``record`` W and b get no gradients, but that is
+    called with x and dL/d(x W + b)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, W: Tensor, b: Tensor, tanh: bool, fused: bool) -> Tensor:
-        ctx.tanh = tanh
-        if fused:
+    def forward(
+        ctx: Any, x: Tensor, W: Tensor, b: Tensor, tanh: bool, fused: bool, record: Record | None = None
+    ) -> Tensor:
+        ctx.tanh, ctx.record = tanh, record
+        if fused and record is None:
             ctx.run = cpu.Linear(x, W, b, tanh)
             y, ctx.run.y = ctx.run.y, None  # an output kept here would be a cycle, freed late
             if tanh:
@@ -55,8 +60,11 @@ class Linear(torch.autograd.Function):
         wants_dx = ctx.needs_input_grad[0]
         if ctx.run is not None:
             dx, dW, db = ctx.run.backward(dy, wants_dx)
-            return dx, dW, db, None, None
+            return dx, dW, db, None, None, None
         x, W, *y = ctx.saved_tensors
         da = dy * (1 - y[0] * y[0]) if ctx.tanh else dy
         dx = matmul(da.flatten(1, 2), W.transpose(1, 2)).view(x.shape) if wants_dx else None
-        return dx, product(x, da), product(x.new_ones(1).expand(*x.shape[:3], 1), da)[:, 0], None, None
+        if ctx.record is not None:
+            ctx.record(x, da)
+            return dx, None, None, None, None, None
+        return dx, product(x, da), product(x.new_ones(1).expand(*x.shape[:3], 1), da)[:, 0], None, None, None

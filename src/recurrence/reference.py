@@ -13,7 +13,7 @@ from torch import Tensor
 from src.cells import AutogradCell, ExplicitCell
 from src.cells.cell import State
 from src.linalg import matmul, product
-from src.recurrence.interface import Factors, Gradients, Tape, Weights
+from src.recurrence.interface import Copies, Factors, Gradients, Rows, Tape, Weights
 
 
 class Run:
@@ -82,6 +82,9 @@ class Run:
         h_before = torch.stack([step[0] for step in self.states[:T]], dim=1)
         factors = Factors(h_before, delta.transpose(0, 1), *(self._inside(each) for each in (v_all, d_all, d2, v2)))
         tape.factors = factors if tape.keep else None
+        if tape.rows is not None:
+            tape.record(self.inputs, weights, h_before, factors.delta_RTBG)
+            return Gradients(None, factors.delta_RTBG, d)
         gradients = Weights(product(weighted_left(factors, tape), factors.delta_RTBG))
         if weights.W_in is None:
             return Gradients(gradients, factors.delta_RTBG, d)
@@ -98,15 +101,26 @@ class Run:
 
 
 def by_autograd(
-    cell: AutogradCell, inputs: Tensor, weights: Weights, state: State, length_R: Tensor | None, every_step: bool
+    cell: AutogradCell,
+    inputs: Tensor,
+    weights: Weights,
+    state: State,
+    length_R: Tensor | None,
+    tape: Tape,
+    every_step: bool,
 ) -> tuple[Tensor | None, State]:
     """The same pass for a cell that autograd takes back: h_RTBH, if wanted, and the last state."""
-    inputs = inside(inputs, weights, length_R)
-    z_RTBG = inputs if weights.W_in is None else _Projection.apply(inputs, weights.W_in, weights.b)
+    inputs, T = inside(inputs, weights, length_R), inputs.shape[1]
+    z_RTBG = inputs if weights.W_in is None else _Projection.apply(inputs, weights.W_in, weights.b, tape)
+    named = {"W": weights.W, **weights.own}
+    if tape.rows is not None:
+        copies = {name: _EachStep.apply(p, T, name, tape) for name, p in named.items()}
     each = []
     for t, z_RBG in enumerate(z_RTBG.unbind(1)):
         active = None if length_R is None else (length_R > t)[:, None, None]
-        after = cell.step(z_RBG, state, weights)
+        if tape.rows is not None:
+            named = {name: of_step[t] for name, of_step in copies.items()}
+        after = cell.step(z_RBG, state, Weights(named["W"], own={n: p for n, p in named.items() if n != "W"}))
         state = tuple(_where(active, new, old) for new, old in zip(after, state, strict=True))
         if every_step:
             each.append(_where(active, state[0], 0.0))
@@ -117,13 +131,33 @@ class _Projection(torch.autograd.Function):
     """:func:`project` and its :func:`input_gradients`."""
 
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, W_in: Tensor, b: Tensor) -> Tensor:
+    def forward(ctx: Any, inputs: Tensor, W_in: Tensor, b: Tensor, tape: Tape) -> Tensor:
         ctx.save_for_backward(inputs, W_in)
+        ctx.tape = tape
         return project(inputs, Weights(W_in, W_in, b))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        return None, *input_gradients(*ctx.saved_tensors, *grads)
+        inputs, W_in = ctx.saved_tensors
+        if (rows := ctx.tape.rows) is not None:
+            symbols, suffix = None if inputs.is_floating_point() else W_in.shape[1], ctx.tape.suffix
+            rows.append(Rows("W_in" + suffix, "b" + suffix, inputs, *grads, symbols=symbols))
+            return None, None, None, None
+        return None, *input_gradients(inputs, W_in, *grads), None
+
+
+class _EachStep(torch.autograd.Function):
+    """A copy of a parameter for every step, TR...; their gradients go to the tape."""
+
+    @staticmethod
+    def forward(ctx: Any, p: Tensor, T: int, name: str, tape: Tape) -> Tensor:
+        ctx.name, ctx.tape = name, tape
+        return p.expand(T, *p.shape).clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        ctx.tape.rows.append(Copies(ctx.name + ctx.tape.suffix, grads[0].transpose(0, 1)))
+        return None, None, None, None
 
 
 def weighted_left(factors: Factors, tape: Tape) -> Tensor:
