@@ -25,7 +25,9 @@ def unequal(mine, row, theirs, other):
 
 
 @pytest.mark.parametrize("hidden", [50, 37])
-@pytest.mark.parametrize(("cell", "method"), [(c, m) for c in CELLS for m in (*METHODS, "simplex_switching") if c not in AUTOGRAD])
+@pytest.mark.parametrize(
+    ("cell", "method"), [(c, m) for c in CELLS for m in (*METHODS, "simplex_switching") if c not in AUTOGRAD]
+)
 def test_replicas_never_touch(tmp_path, cell, method, hidden):
     """Law 1, bit for bit: seed 7 alone = the third of eight = the second of three, at 1 and 2 threads."""
     keys = [f"cell={cell}", f"optimizer={method}", f"cell.hidden_size={hidden}", "task.length=20", "task.max_length=24"]

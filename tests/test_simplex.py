@@ -10,7 +10,7 @@ from src.directions import Direction, Simplex
 from src.linalg import product
 from src.network import Network
 from src.recurrence import FUSED, REFERENCE, Tape, cpu
-from src.recurrence.simplex import FORMS, betas, norms, squared_norms
+from src.recurrence.temporal import FORMS, betas, norms, squared_norms, whole
 from tasks.datamodule import Batch, TrainingData, collate
 from tasks.draws import Stream, generator
 from tests.conftest import compose, make_cell, make_task
@@ -154,7 +154,9 @@ def test_temporal_gradients_are_those_of_copies(cell_name, task_name, stack, nam
         for parameter, grad_T in expected.items():
             for t in range(T):
                 mine = of_rows(direction.rows, parameter, r, t, T)
-                np.testing.assert_allclose(np.broadcast_to(mine, grad_T[t].shape), grad_T[t], err_msg=f"{parameter} at {t}", **close)
+                np.testing.assert_allclose(
+                    np.broadcast_to(mine, grad_T[t].shape), grad_T[t], err_msg=f"{parameter} at {t}", **close
+                )
             wanted = (grad_T.reshape(T, -1) ** 2).sum(1)
             np.testing.assert_allclose(squares[parameter][r, :T], wanted, **close)
             assert not squares[parameter][r, T:].any()
@@ -211,7 +213,7 @@ def test_weights_like_the_norms_give_back_the_gradient(name, monkeypatch):
     network, task, batch = setup("basic_tanh", "temporal_order", {}, dtype=torch.float32)
     recording = begun(Recording())
     learned(network, task, batch, recording)
-    size_RT = torch.stack([*norms(recording.rows, batch.length, batch.inputs.shape[1]).values()]).sum(0).sqrt()
+    size_RT = whole(norms(recording.rows, batch.length, batch.inputs.shape[1])).sqrt()
     beta_RT = size_RT / size_RT.sum(1, keepdim=True)
     monkeypatch.setattr("src.directions.simplex.betas", lambda *_: beta_RT)
     mine = learned(network, task, batch, begun(Simplex()))

@@ -1,4 +1,4 @@
-"""Galvan's direction: temporal gradients of one length, weighted at random (src/recurrence/simplex.py)."""
+"""Galvan's direction: temporal gradients of one length, weighted at random (src/recurrence/temporal.py)."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from src.directions.plain import Direction
 from src.recurrence import Copies, Rows, SimplexTerm, Tape, simplex
-from src.recurrence.simplex import FORMS, betas
+from src.recurrence.temporal import FORMS, betas
 
 
 class Simplex(Direction):

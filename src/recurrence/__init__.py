@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from src.cells import AutogradCell, Cell, ExplicitCell
-from src.recurrence import cpu, reference
-from src.recurrence import simplex as temporal
+from src.recurrence import cpu, reference, temporal
 from src.recurrence.interface import Copies, Factors, Rows, SimplexTerm, Tape, Weights
 from src.recurrence.linear import AddNoise, Key, Linear
 from src.recurrence.omega import OmegaTerm
@@ -199,7 +198,7 @@ def _compiled_for(*tensors: Tensor) -> bool:
 def simplex(
     rows: Sequence[Rows | Copies], gradients: dict[str, Tensor], length_R: Tensor, T: int, term: SimplexTerm
 ) -> None:
-    """Overwrites gradients with Galvan's direction, see src/recurrence/simplex.py.
+    """Overwrites gradients with Galvan's direction, see src/recurrence/temporal.py.
 
     Args:
         gradients: of every weight and bias that the rows name.

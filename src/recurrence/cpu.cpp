@@ -608,7 +608,7 @@ void add_part(float* total, const float* part, Index size) {
     for (Index j = 0; j < 2 * size; j += LANES) store(total + j, load(total + j) + load(part + j));
 }
 
-// The direction of one replica, or its gradient, from the sums of its parts: see simplex.py.
+// The direction of one replica, or its gradient, from the sums of its parts: see temporal.py.
 void choose(const Simplex& c, Index r, Index parts, float* sums, Index size) {
     float* const last = sums + (parts - 1) * 2 * size;
     for (Index part = parts - 1; part-- > 0;) add_part(last, sums + part * 2 * size, size);

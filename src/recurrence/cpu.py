@@ -37,7 +37,10 @@ class _Call(ctypes.Structure):
         *((f"{name}_next", ctypes.c_int64) for name in (*NAMES, *GRADIENTS)),
         *((name, ctypes.c_void_p) for name in ("h0", "c0", "h", "c", "gates", "h_last", "c_last")),
         *((name, ctypes.c_void_p) for name in ("dh", "dh_last", "dc_last", "dh0", "dc0")),
-        *((name, ctypes.c_void_p) for name in ("delta", "d", "v", "e", "d2", "v2", "dz", "losses", "alpha", "omega", "simplex")),
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("delta", "d", "v", "e", "d2", "v2", "dz", "losses", "alpha", "omega", "simplex")
+        ),
     ]
 
 
@@ -335,7 +338,9 @@ class Run(_Prepared):
             tape.factors = factors if tape.keep else None
             if not (term is None or compiled(term)):
                 gradients.W = product(weighted_left(factors, tape), factors.delta_RTBG)
-        return Gradients(None if tape.rows is not None else gradients, memory.get("dz"), tuple(memory[name] for name in back))
+        return Gradients(
+            None if tape.rows is not None else gradients, memory.get("dz"), tuple(memory[name] for name in back)
+        )
 
     def factors(self) -> Factors:
         """Views without the padding of the rows."""

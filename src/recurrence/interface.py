@@ -85,7 +85,7 @@ class Gradients:
 
 @dataclass
 class SimplexTerm:
-    """Galvan's direction in one pass, see src/recurrence/simplex.py; afterwards ``done`` says whether it was made.
+    """Galvan's direction in one pass, see src/recurrence/temporal.py; afterwards ``done`` says whether it was made.
 
     Args:
         betas: β_RT of replicas of these lengths, T columns.

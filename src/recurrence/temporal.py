@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from src.linalg import matmul, one_thread, product
+from src.linalg import matmul, product
 from src.recurrence.interface import Copies, Rows, SimplexTerm
 from tasks.draws import Stream, words
 
@@ -59,6 +59,14 @@ def norms(rows: Sequence[Rows | Copies], length_R: Tensor, T: int) -> dict[str, 
     return squares
 
 
+def whole(squares: dict[str, Tensor]) -> Tensor:
+    """‖∇_t‖² of all parameters, RT; one after the other, for torch's sum over a stack depends on its size."""
+    first, *rest = squares.values()
+    for each in rest:
+        first = first + each
+    return first
+
+
 def squared_norms(left_RTBK: Tensor, right_RTBM: Tensor, gram: bool | None = None) -> Tensor:
     """‖left_tᵀ right_t‖² for each step, RT.
 
@@ -76,13 +84,12 @@ def squared_norms(left_RTBK: Tensor, right_RTBM: Tensor, gram: bool | None = Non
     return matmul(left.transpose(1, 2), right).square().sum((1, 2)).view(R, T)
 
 
-@one_thread()  # torch's sums differ in the last bits between thread counts
 def simplex(
     rows: Sequence[Rows | Copies], gradients: dict[str, Tensor], length_R: Tensor, T: int, term: SimplexTerm
 ) -> None:
     """Overwrites the gradients with -d, what is subtracted from the parameters; see src.recurrence.simplex."""
     beta_RT = term.betas(length_R, T)
-    norm_RT = torch.stack([*norms(rows, length_R, T).values()]).sum(0).sqrt()
+    norm_RT = whole(norms(rows, length_R, T)).sqrt()
     weight_RT = torch.where(norm_RT < TINY, beta_RT, beta_RT / norm_RT)
     plain, weighted = _sums(rows, None, length_R), _sums(rows, weight_RT, length_R)
     names = [*plain]
