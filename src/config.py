@@ -129,6 +129,8 @@ RULES = {
     "trainer.precision": choice("32-true"),
     "callbacks.metrics.every": whole(1),
     "callbacks.metrics.curves": whole(0),
+    "callbacks.diagnostics.every": whole(1, optional=True),
+    "callbacks.diagnostics.sequences": whole(1),
     "callbacks.truncated_bptt.parts": counts,
     "callbacks.truncated_bptt.patience": whole(1, optional=True),
     "callbacks.truncated_bptt.steps": whole(1, optional=True),

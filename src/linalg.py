@@ -27,6 +27,14 @@ def spectral_radius(W_HH: Tensor) -> float:
         return float(torch.linalg.eigvals(W_HH.detach().cpu().double()).abs().max())
 
 
+def singular_value(M_XX: Tensor) -> Tensor:
+    """Largest singular value of each matrix; NaN where an entry is not finite."""
+    finite = M_XX.isfinite().all(-1).all(-1)
+    usable = torch.where(finite[..., None, None], M_XX, 0.0)
+    with one_thread():
+        return torch.where(finite, torch.linalg.matrix_norm(usable, ord=2), torch.nan)
+
+
 def matmul(left_RNK: Tensor, right_RKM: Tensor) -> Tensor:
     """left right for every replica, RNM. A single one is computed as one of two.
 

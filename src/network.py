@@ -188,8 +188,8 @@ class Network(nn.Module):
             loss_R = task.loss(output, batch.target, batch.length)
             loss_R.sum().backward()
         if tapes[0].rows is not None:
-            gradients = {name: p.grad for name, p in self.named_parameters() if p.grad is not None}
-            direction.finish(gradients, batch.length, batch.inputs.shape[1])
+            by_name = {name: p.grad for name, p in self.named_parameters() if p.grad is not None}
+            direction.finish(by_name, batch.length, batch.inputs.shape[1])
         return loss_R.detach()
 
     def _bound(self) -> tuple[Weights, Weights]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -183,6 +184,37 @@ def _to_the_end(replicas: Sequence[Replica]) -> list[pd.DataFrame]:
             rest["loss"] = float("inf") if r.outcome["status"] == "diverged" else own["loss"].iloc[-1]
         whole.append(pd.concat([own, rest]))
     return whole
+
+
+def temporal_gradients(found: dict[str, np.ndarray], seeds: Sequence[int]) -> Figure:
+    """‖∇_t‖ against t, and ‖∂a_T/∂a_t‖ with its bound where the cell has them, a line a replica, logarithmic.
+
+    Args:
+        found: one measurement, see src/callbacks/diagnostics.py.
+    """
+    both = not np.isnan(found["jacobian"]).all()
+    figure = Figure(figsize=(5.2 * (1 + both), 3.6), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, 1 + both))
+    panels = [("temporal_gradient", "gradient of the step's own parameters, norm")]
+    panels += [("jacobian", "derivative of the last pre-activation\nby the step's own, spectral norm")] * both
+    for axis, (name, words) in zip(axes, panels, strict=True):
+        for r, seed in enumerate(seeds):
+            t = np.arange(1, found[name].shape[1] + 1)
+            axis.plot(t, drawable(found[name][r]), color=COLOURS[r % len(COLOURS)], lw=1, label=f"seed {seed}")
+            if name == "jacobian":
+                axis.plot(t, drawable(found["bound"][r]), color=COLOURS[r % len(COLOURS)], lw=0.8, ls=":")
+        axis.set(xlabel="step t", ylabel=words, yscale="log")
+        axis.grid(alpha=0.3)
+    if both:
+        axes[1].set_title("dotted: the bound, (steepest slope x largest singular value) to the power T - t", fontsize=7)
+    if len(seeds) <= len(COLOURS):
+        axes[0].legend(frameon=False, fontsize=7)
+    return figure
+
+
+def drawable(x: np.ndarray) -> np.ndarray:
+    """Without zeros, of which there is no logarithm, and what is larger than can be drawn."""
+    return np.where((x > 1e-300) & (x < 1e300), x, np.nan)
 
 
 def _legend(figure: Figure, handles: dict[str, Any], title: str) -> None:

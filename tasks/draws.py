@@ -44,7 +44,7 @@ def quantiles() -> np.ndarray:
 
 MAX_SEED = 2**63 - 1
 
-_PHILOX = np.random.Philox()
+_PHILOX, _EMPTY = np.random.Philox(), np.zeros(4, dtype=np.uint64)
 
 
 def generator(seed: int, stream: Stream, index: int, part: int = 0) -> np.random.Generator:
@@ -64,9 +64,13 @@ def words(seed: int, stream: Stream, index: int, size: int) -> np.ndarray:
     """The first random words of 64 bits of a stream, as ``generator`` would draw them, without making one."""
     if not (0 <= seed <= MAX_SEED and index >= 0):
         raise ValueError(f"seed and index must not be negative, seed below 2**63: {seed}, {index}")
-    state = {"counter": np.array([0, 0, 0, index], dtype=np.uint64), "key": np.array([seed, stream], dtype=np.uint64)}
-    _PHILOX.state = {"bit_generator": "Philox", "state": state, **_FRESH}
+    counter, key = np.array([0, 0, 0, index], dtype=np.uint64), np.array([seed, stream], dtype=np.uint64)
+    _PHILOX.state = {
+        "bit_generator": "Philox",
+        "state": {"counter": counter, "key": key},
+        "buffer": _EMPTY,
+        "buffer_pos": len(_EMPTY),
+        "has_uint32": 0,
+        "uinteger": 0,
+    }
     return _PHILOX.random_raw(size)  # type: ignore[return-value]
-
-
-_FRESH = {"buffer": np.zeros(4, dtype=np.uint64), "buffer_pos": 4, "has_uint32": 0, "uinteger": 0}

@@ -1,5 +1,5 @@
-"""Temporal gradients against their definition, autograd with a copy of the parameters for every step; Galvan's direction
-against float64 NumPy on them."""
+"""Temporal gradients against their definition, autograd with a copy of all parameters for every step; the simplex
+direction against float64 NumPy on them."""
 
 import numpy as np
 import pytest
@@ -178,8 +178,8 @@ def direction_of(expected, beta_T, psi, descent):
 @pytest.mark.parametrize("name", [FUSED, REFERENCE])
 @pytest.mark.parametrize("keys", [{}, {"beta": "uniform", "descent": True}], ids=["", "uniform, descent"])
 def test_direction_equals_numpy(cell_name, task_name, stack, name, keys):
-    """With the same β. ψ lies between the replicas' norms, so that some switch; large and small batches; on the way back,
-    and, with more threads than replicas, after it."""
+    """With the same β. ψ lies between the replicas' norms, so that some switch; large and small batches; on the way
+    back and, with more threads than replicas, after it."""
     for batch_size, threads in ((2, 2), (13, 2), (13, R + 1)):
         recurrence.use(name, threads)
         dtype = torch.float32 if name == FUSED else torch.float64
@@ -262,7 +262,7 @@ def test_gram_norms_equal_direct_norms(batch, columns, rng):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_betas_are_draws_of_a_seed_and_an_update(form):
-    """Positive, of sum 1, as NumPy's own generator would draw them; other replicas, lengths and padding change nothing."""
+    """Positive, of sum 1, as NumPy's own generator would draw them; neighbours and padding change nothing."""
     lengths = torch.tensor([9, 5])
     beta = betas([(7, 4), (8, 4)], lengths, 9, form)
     u = generator(8, Stream.BETA, 4).random(5)

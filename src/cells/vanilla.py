@@ -68,6 +68,16 @@ class Vanilla(ExplicitCell):
             return ACTIVATIONS[self.activation][which](x_RBH)
         return torch.stack([ACTIVATIONS[name][which](x) for name, x in zip(self.activation, x_RBH, strict=True)])
 
+    def slope(self, replica: int, h: Tensor) -> Tensor:
+        """σ'(a) of one replica, from h = σ(a)."""
+        name = self.activation if isinstance(self.activation, str) else self.activation[replica]
+        return ACTIVATIONS[name][1](h)
+
+    def steepest(self, replica: int) -> float:
+        """Largest σ' there is: 1/4 for sigmoid, 1 for all others."""
+        name = self.activation if isinstance(self.activation, str) else self.activation[replica]
+        return 0.25 if name == "sigmoid" else 1.0
+
     def advance(self, a: Tensor, before: State) -> tuple[State, State]:
         return (self._each(0, a),), ()
 

@@ -21,8 +21,8 @@ from src.recurrence.omega import OmegaTerm
 
 __all__ = [
     "FUSED",
-    "Copies",
     "REFERENCE",
+    "Copies",
     "Factors",
     "OmegaTerm",
     "Rows",

@@ -263,6 +263,7 @@ def learn(
         h, at_end = update.memory["h"][..., : update.H], not update.call.every
         tape.record(inputs, weights, h[:, :-1], update.delta())
         e = update.memory["e"][..., : update.call.O]
+        assert tape.rows is not None
         tape.rows.append(Rows("W_out", "b_out", last[0][:, None] if at_end else h[:, 1:], e, at_end))
     return loss_R, last
 
@@ -407,23 +408,23 @@ class _Direction:
 def simplex(rows: list[Rows], gradients: dict[str, Tensor], length_R: Tensor, T: int, term: SimplexTerm) -> None:
     """src.recurrence.simplex, where all products are there as rows."""
     kept, products = [], (_Product * len(rows))()
-    for product, own in zip(products, rows, strict=True):
+    for call, own in zip(products, rows, strict=True):
         left, right = own.left, own.right if own.right.ndim == 5 else own.right[:, :, :, None]
         if left.is_floating_point():
             left = left if left.stride(3) == 1 else left.contiguous()
-            product.input = VECTORS
+            call.input = VECTORS
         else:
             left = (left if left.dtype == torch.int8 else left.long()).contiguous()
-            product.input = SYMBOLS_8 if left.dtype == torch.int8 else SYMBOLS_64
+            call.input = SYMBOLS_8 if left.dtype == torch.int8 else SYMBOLS_64
         right = right if right.stride(4) == 1 else right.contiguous()
         weight, bias = gradients[own.weight], None if own.bias is None else gradients[own.bias]
-        product.K, product.gates, product.H, product.at_end = weight.shape[1], *right.shape[3:], own.at_end
-        product.left_next, product.left_step, product.left_row = left.stride()[:3]
-        product.right_next, product.right_step, product.right_row, product.right_gate = right.stride()[:4]
-        product.left, product.right, product.weight = left.data_ptr(), right.data_ptr(), weight.data_ptr()
-        product.weight_next = weight.stride(0)
+        call.K, call.gates, call.H, call.at_end = weight.shape[1], *right.shape[3:], own.at_end
+        call.left_next, call.left_step, call.left_row = left.stride()[:3]
+        call.right_next, call.right_step, call.right_row, call.right_gate = right.stride()[:4]
+        call.left, call.right, call.weight = left.data_ptr(), right.data_ptr(), weight.data_ptr()
+        call.weight_next = weight.stride(0)
         if bias is not None:
-            product.bias, product.bias_next = bias.data_ptr(), bias.stride(0)
+            call.bias, call.bias_next = bias.data_ptr(), bias.stride(0)
         kept.append((left, right))
     R, _, B = rows[0].right.shape[:3]
     direction = _Direction(R, T, B, length_R, term)

@@ -141,7 +141,7 @@ class _Projection(torch.autograd.Function):
         inputs, W_in = ctx.saved_tensors
         if (rows := ctx.tape.rows) is not None:
             symbols, suffix = None if inputs.is_floating_point() else W_in.shape[1], ctx.tape.suffix
-            rows.append(Rows("W_in" + suffix, "b" + suffix, inputs, *grads, symbols=symbols))
+            rows.append(Rows("W_in" + suffix, "b" + suffix, inputs, grads[0], symbols=symbols))
             return None, None, None, None
         return None, *input_gradients(inputs, W_in, *grads), None
 

@@ -1,0 +1,139 @@
+"""What the diagnostics measure, against autograd and closed forms; and that looking changes nothing."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from src import recurrence
+from src.callbacks.diagnostics import jacobians, measure
+from src.directions import Omega
+from src.network import Network
+from src.run import run
+from tasks.datamodule import TrainingData, collate
+from tests.conftest import CELLS, compose, make_cell, make_task
+
+SMALL = [
+    "experiment=smoke",
+    "replicas=3",
+    "trainer.max_steps=20",
+    "success.check_every=5",
+    "callbacks.diagnostics.every=2",
+]
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "relu"])
+def test_jacobians_are_autograds_and_below_the_bound(activation):
+    """∂a_T/∂a_k of a whole trajectory, sequence by sequence."""
+    T, S, H = 9, 3, 6
+    generator = torch.Generator().manual_seed(3)
+    W = torch.randn(H, H, generator=generator, dtype=torch.float64) * 0.5
+    z_TSH = torch.randn(T, S, H, generator=generator, dtype=torch.float64)
+    f = {"tanh": torch.tanh, "sigmoid": torch.sigmoid, "relu": torch.relu}[activation]
+    cell = make_cell("spectral", H, activation=activation)
+
+    def onwards(a_SH, k):
+        for t in range(k + 1, T):
+            a_SH = z_TSH[t] + f(a_SH) @ W
+        return a_SH
+
+    a_TSH = [z_TSH[0]]
+    for t in range(1, T):
+        a_TSH.append(z_TSH[t] + f(a_TSH[-1]) @ W)
+    slope = torch.stack([cell.slope(0, f(a)) for a in a_TSH[:-1]])
+    mine = jacobians(W, slope)
+    mu = np.linalg.norm(W.numpy(), 2)
+    for k in range(T):
+        whole = torch.autograd.functional.jacobian(lambda a, k=k: onwards(a, k), a_TSH[k])
+        each = [np.linalg.norm(whole[s, :, s].numpy(), 2) for s in range(S)]
+        np.testing.assert_allclose(mine[k], np.mean(each), rtol=1e-10)
+        assert max(each) <= (cell.steepest(0) * mu) ** (T - 1 - k) * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("name", ["fused", "reference"])
+def test_a_measurement_of_a_ragged_batch(name):
+    """Ω is the method's own; what is beyond a replica's length is NaN; the bound holds; the sum over parameters is the
+    whole."""
+    recurrence.use(name)
+    task, cell = make_task(length=12, max_length=20), make_cell("spectral", 20)
+    network, data = Network.start(cell, task, range(3)), TrainingData(task)
+    batch = collate([data(seed, 1) for seed in range(3)])
+    assert len(set(batch.length.tolist())) > 1
+    found = measure(network, task, batch, sequences=4)
+    direction = Omega().begin({"alpha": torch.ones(3)})
+    network.learn(batch, task, direction)
+    np.testing.assert_allclose(found["omega"], direction.value(), rtol=1e-4)
+    np.testing.assert_allclose(found["spectral_radius"], 1.2, rtol=1e-5)
+    for r, length in enumerate(batch.length.tolist()):
+        for part in ("temporal_gradient", "jacobian", "bound"):
+            assert np.isfinite(found[part][r, :length]).all() and np.isnan(found[part][r, length:]).all()
+        assert (found["jacobian"][r, :length] <= found["bound"][r, :length] * (1 + 1e-9)).all()
+        np.testing.assert_allclose(
+            found["singular_value"][r], np.linalg.norm(network.W[r].detach().double().numpy(), 2)
+        )
+    parts = [value for part, value in found.items() if part.startswith("temporal_gradient.")]
+    assert len(parts) == 5
+    np.testing.assert_allclose(np.sqrt(sum(part**2 for part in parts)), found["temporal_gradient"], rtol=1e-6)
+
+
+def test_saturated_units_are_counted():
+    """All of them where W_in is huge, none where everything is small."""
+    task, cell = make_task(length=12), make_cell("spectral", 20)
+    batch = collate([TrainingData(task)(0, 0)])
+    for scale, share in ((1e4, 1.0), (1e-3, 0.0)):
+        network = Network.start(cell, task, range(1))
+        network.W_in.data = network.W_in.data.sign() * scale
+        assert measure(network, task, batch, 1)["saturated"][0] == share
+
+
+@pytest.mark.parametrize("task", ["temporal_order", "memorization_5bit"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_cell_is_measured(cell, task, tmp_path):
+    """At the start, every second check and at the end; of all replicas."""
+    method = "msgd_c" if cell == "gru" else "msgd_cr"
+    run(compose(*SMALL, f"cell={cell}", f"task={task}", "task.length=12", f"optimizer={method}"), tmp_path)
+    found = np.load(tmp_path / "diagnostics.npz")
+    assert found["updates"].tolist() == [[n] * 3 for n in (0, 10, 20)]
+    assert found["temporal_gradient"].shape[:2] == (3, 3) and np.isfinite(found["temporal_gradient"]).all()
+    simple = cell not in ("lstm", "dense_lstm", "gru")
+    assert np.isfinite(found["jacobian"]).all() == np.isfinite(found["saturated"]).all() == simple
+    assert np.isfinite(found["omega"]).all() == (cell != "gru")
+
+
+def test_looking_changes_nothing(tmp_path):
+    ends = {}
+    for every in (1, "null"):
+        cfg = compose(*SMALL, "optimizer=simplex", f"callbacks.diagnostics.every={every}", "task.max_length=24")
+        ends[every] = run(cfg, tmp_path / str(every)).parameters()
+    assert all(torch.equal(p, ends["null"][name]) for name, p in ends[1].items())
+    assert (tmp_path / "1" / "diagnostics.npz").exists() and not (tmp_path / "null" / "diagnostics.npz").exists()
+    lengths = np.load(tmp_path / "1" / "diagnostics.npz")["length"]
+    assert len(lengths) == 5 and len(np.unique(lengths)) > 1
+
+
+def test_a_resumed_run_goes_on_with_its_measurements(tmp_path):
+    run(compose(*SMALL), tmp_path / "whole")
+    run(compose(*SMALL, "trainer.max_steps=10"), tmp_path / "half")
+    run(compose(*SMALL, f"resume={tmp_path / 'half'}"), tmp_path / "rest")
+    whole, rest = (np.load(tmp_path / name / "diagnostics.npz") for name in ("whole", "rest"))
+    assert {*whole} == {*rest}
+    for name in whole:
+        np.testing.assert_array_equal(whole[name], rest[name], err_msg=name)
+    radii = [pd.read_csv(tmp_path / name / "results.csv")["spectral_radius"] for name in ("whole", "rest")]
+    pd.testing.assert_series_equal(*radii)
+
+
+def test_figures_go_to_tensorboard(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    cfg = compose(*SMALL)
+    cfg.logger = compose("logger=tensorboard").logger
+    cfg.logger.save_dir = str(tmp_path)
+    run(cfg, tmp_path)
+    events = EventAccumulator(str(tmp_path), size_guidance={"images": 0})
+    events.Reload()
+    assert "diag/temporal_gradient" in events.Tags()["images"]
+    assert {"diag/singular_value", "diag/saturated", "diag/omega", "diag/spectral_radius"} <= {
+        *events.Tags()["scalars"]
+    }
+    assert [image.step for image in events.Images("diag/temporal_gradient")] == [0, 10, 20]
