@@ -1,7 +1,7 @@
 # The command line of the laboratory. `make` alone explains itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep curves bench test sanitize lint format tensorboard clean
+.PHONY: help setup train sweep curves figures bench test sanitize lint format tensorboard clean
 
 PYTHON ?= python3
 PIP_ARGS ?=
@@ -36,6 +36,9 @@ curves: $(READY)  ## Rebuild tables and plots: make curves ARGS=sweeps/...
 
 tensorboard: $(READY)  ## Look at all runs and sweeps in a browser
 	$(BIN)/tensorboard --logdir_spec runs:runs,sweeps:sweeps $(ARGS)
+
+figures: $(READY)  ## Redraw the figures that explain, into docs/
+	$(BIN)/python -m src.figures all $(ARGS)
 
 bench: $(READY)  ## Time it beside what one would write instead; 10 minutes, on an idle machine
 	$(BIN)/python -W ignore -m bench.bench $(ARGS)

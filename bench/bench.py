@@ -46,9 +46,10 @@ CHECK_EVERY = 2000  # updates between success tests, as by default
 CELLS = {"tanh": "smart_tanh", "lstm": "lstm"}
 
 
-def configuration(cell: str, length: int, replicas: int, method: str, updates: int) -> Any:
+def configuration(cell: str, length: int, replicas: int, method: str, updates: int, batch: int = 20) -> Any:
     overrides = [f"cell={CELLS[cell]}", f"task.length={length}", f"optimizer={method}", f"replicas={replicas}"]
     overrides += [f"trainer.max_steps={updates}", f"success.check_every={updates}", "~callbacks.progress"]
+    overrides += [f"task.batch_size={batch}", "callbacks.diagnostics.every=null"]  # not a part of training
     with hydra.initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
         return hydra.compose("train", overrides=[*overrides, "logger.save_dir=."])
 
@@ -100,9 +101,9 @@ def fit(name: str, cell: str, length: int, replicas: int, method: str, updates: 
     return (end.done - clock.start - end.check) / updates + end.check / CHECK_EVERY
 
 
-def bare(cell: str, length: int, replicas: int, method: str) -> Callable[[], None]:
+def bare(cell: str, length: int, replicas: int, method: str, batch: int = 20) -> Callable[[], None]:
     """Forward, loss, backward, clipping and step, on mini-batches that are there, without Lightning."""
-    module, data = build(configuration(cell, length, replicas, method, 50))
+    module, data = build(configuration(cell, length, replicas, method, 50, batch))
     population = module.population
     optimizer = torch.optim.SGD([population.attach(module.network)], lr=1.0)
     batches, clipping, count = data.next_block(), Clipping(), 0
@@ -111,7 +112,8 @@ def bare(cell: str, length: int, replicas: int, method: str) -> Callable[[], Non
         nonlocal count
         recurrence.use(recurrence.FUSED, CORES)
         torch.set_num_threads(1)
-        module.network.learn(batches[count % len(batches)], module.task, module.direction.begin(population.settings))
+        direction = module.direction.begin(population.settings, module.draws())
+        module.network.learn(batches[count % len(batches)], module.task, direction)
         clipping.on_before_optimizer_step(None, module, None)  # type: ignore[arg-type]
         module.on_before_optimizer_step(optimizer)
         optimizer.step()

@@ -1046,13 +1046,13 @@ void Tile::backward(const History& past, float* part, Sums* sums, Scratch& scrat
         if (steps) {
             steps->add(t);
             if (t % Steps::COUNT == 0) add_part(direction, direction + 2 * Steps::size(*all), Steps::size(*all)), steps->clear();
-            if (t == 0) choose(*all, r, 1, direction, Steps::size(*all));
         } else if (++held == chunk || t == 0) {
             if (c.dW) add_products(h, held, t, delta, with_omega ? weighted : nullptr, part);
             if (c.dW && room.inputs) add_inputs(held, t, delta, part + room.W + room.omega, inputs);
             held = 0;
         }
     }
+    if (steps) choose(*all, r, 1, direction, Steps::size(*all));
     if (c.dh0) write_state(d, c.dh0);
     if (c.dc0) write_state(dc, c.dc0);
     if (c.pad) {
