@@ -119,7 +119,7 @@ def error_surface(command: str) -> Figure:
     w, b = np.meshgrid(np.linspace(3.9, 6.1, 221), np.linspace(-3.3, -1.6, 221), indexing="ij")
     loss, *_ = surface(w, b)
     solid = figure.add_subplot(1, 2, 1, projection="3d")
-    solid.plot_surface(w, b, loss, cmap="viridis", rcount=110, ccount=110, lw=0, antialiased=False)  # type: ignore[attr-defined]
+    solid.plot_surface(w, b, loss, cmap="viridis", rcount=110, ccount=110, lw=0, antialiased=False, rasterized=True)  # type: ignore[attr-defined]
     solid.view_init(32, -58)  # type: ignore[attr-defined]
     solid.set(xlabel="w", ylabel="b", zlabel="loss")
     flat = figure.add_subplot(1, 2, 2)

@@ -129,7 +129,8 @@ class Network(nn.Module):
                 x = h_RTBH if noise is None else noise(cell.dense + layer, h_RTBH)
         if carry is not None:
             carry.states = states
-        return self.readout(last[0] if h_RTBH is None else h_RTBH, tape)
+        h = last[0] if h_RTBH is None else h_RTBH
+        return self.readout(h) if tape is None or tape.rows is None else self._recorded_readout(h, tape)
 
     @torch.no_grad()
     def wrong(self, batch: Batch, task: Task) -> Tensor:
@@ -213,13 +214,21 @@ class Network(nn.Module):
         name = f"{name}_{layer + 1}" if name in ("D", "c") else _named(name, layer)
         return self.get_parameter(name)
 
-    def readout(self, h: Tensor, tape: Tape | None = None) -> Tensor:
+    def readout(self, h: Tensor) -> Tensor:
         """h W_out + b_out, for h of one step, RBH, or of all, RTBH."""
-        if h.ndim == 4:
-            return linear(h, self.W_out, self.b_out, names=("W_out", "b_out"), tape=tape)
-        if tape is not None and tape.rows is not None:
-            return linear(h[:, None], self.W_out, self.b_out, names=("W_out", "b_out"), tape=tape, at_end=True)[:, 0]
-        return matmul(h, self.W_out) + self.b_out[:, None]
+        if h.ndim == 3:
+            return matmul(h, self.W_out) + self.b_out[:, None]
+        return linear(h, self.W_out, self.b_out)
+
+    def _recorded_readout(self, h: Tensor, tape: Tape) -> Tensor:
+        """The same, for a tape that wants rows."""
+        if type(self).readout is not Network.readout:
+            raise ValueError(
+                f"{type(self).__name__} has a readout of its own, of which no temporal gradients are known"
+            )
+        at_end, names = h.ndim == 3, ("W_out", "b_out")
+        output = linear(h[:, None] if at_end else h, self.W_out, self.b_out, names=names, tape=tape, at_end=at_end)
+        return output[:, 0] if at_end else output
 
 
 def _numbers(x: Tensor, D: Tensor) -> Tensor:
