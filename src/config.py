@@ -224,15 +224,20 @@ def _between_keys(cfg: DictConfig, wrong: set[str], usable: bool) -> list[str]:
         problems.append(f"seed={cfg.seed}: the last replica's seed must stay below 2**63")
     if usable:
         problems += _data(cfg, wrong)
-    without = ((("msgd", "msgd_c", "simplex", "simplex_switching"), "alpha"), (("msgd",), "clip"))
+    without = (("msgd", "msgd_c"), "alpha"), (("msgd",), "clip"), (("simplex",), "psi")
     for names, key in without:  # or a table would not be what it says
-        if cfg.optimizer.name in names and cfg.optimizer[key] and f"optimizer.{key}" not in wrong:
+        if cfg.optimizer.name in names and cfg.optimizer.get(key) and f"optimizer.{key}" not in wrong:
             problems.append(
                 f"optimizer.{key}={cfg.optimizer[key]}: {cfg.optimizer.name} has none; choose another method"
             )
+    if cfg.optimizer.name == "simplex_switching" and cfg.optimizer.get("psi") is None:
+        problems.append("optimizer.psi=null: simplex_switching needs one; choose optimizer=simplex")
     if usable and cfg.optimizer.alpha and "optimizer.alpha" not in wrong:
         from src.cells import AutogradCell
+        from src.directions import Simplex
 
+        if issubclass(hydra.utils.get_class(cfg.optimizer.direction._target_), Simplex):
+            problems.append(f"optimizer.alpha={cfg.optimizer.alpha}: the simplex direction has no Ω")
         if issubclass(hydra.utils.get_class(cfg.cell._target_), AutogradCell):
             problems.append(
                 f"optimizer.alpha={cfg.optimizer.alpha}: {cfg.cell.name} runs by autograd, which leaves none of the "
@@ -308,9 +313,11 @@ def belongs(key: str, names: tuple[str, ...]) -> bool:
 
 
 def science(cfg: Any) -> dict[str, Any]:
-    """The keys that a replica's result depends on besides its seed, and their values, sorted; no class names."""
+    """The keys that a replica's result depends on besides its seed, and their values, sorted; no class names, and none
+    that only repeat another key."""
     free = (*NO_SCIENCE, "seed", "replicas")
     kept = ((k, v) for k, v in leaves(cfg) if not k.endswith(("_target_", "_partial_")) and not belongs(k, free))
+    kept = ((k, v) for k, v in kept if not str(v).startswith("${"))
     return dict(sorted((k, str(v) if isinstance(v, list) else v) for k, v in kept))
 
 

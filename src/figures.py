@@ -204,6 +204,8 @@ def success_by_radius(command: str, table: Path) -> Figure:
         table: success_rate.csv of a sweep over cell.spectral_radius and task.length.
     """
     rates = pd.read_csv(table)
+    if rates.duplicated(["cell.spectral_radius", "length"]).any():
+        refuse([f"--table={table}: more differs between its rows than cell.spectral_radius and task.length"])
     figure = Figure(figsize=(6.2, 4.6), layout="constrained")
     axis = figure.subplots()
     radii = sorted(rates["cell.spectral_radius"].unique(), reverse=True)

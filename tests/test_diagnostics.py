@@ -111,9 +111,11 @@ def test_looking_changes_nothing(tmp_path):
     assert len(lengths) == 5 and len(np.unique(lengths)) > 1
 
 
-def test_a_resumed_run_goes_on_with_its_measurements(tmp_path):
+@pytest.mark.parametrize("stop", [5, 7, 10])
+def test_a_resumed_run_goes_on_with_its_measurements(tmp_path, stop):
     run(compose(*SMALL), tmp_path / "whole")
-    run(compose(*SMALL, "trainer.max_steps=10"), tmp_path / "half")
+    run(compose(*SMALL, f"trainer.max_steps={stop}"), tmp_path / "half")
+    assert np.load(tmp_path / "half" / "diagnostics.npz")["updates"][:, 0].tolist() == [0, stop]
     run(compose(*SMALL, f"resume={tmp_path / 'half'}"), tmp_path / "rest")
     whole, rest = (np.load(tmp_path / name / "diagnostics.npz") for name in ("whole", "rest"))
     assert {*whole} == {*rest}
@@ -137,3 +139,18 @@ def test_figures_go_to_tensorboard(tmp_path):
         *events.Tags()["scalars"]
     }
     assert [image.step for image in events.Images("diag/temporal_gradient")] == [0, 10, 20]
+
+
+def test_who_left_is_measured_no_more(tmp_path):
+    """Their last numbers stay, and they are those of their last parameters."""
+    population = run(compose(*SMALL, "replicas=8", "success.max_error=0.72"), tmp_path)  # some pass by chance
+    found = np.load(tmp_path / "diagnostics.npz")
+    gone = [r for r, status in enumerate(population.status) if status == "solved"]
+    assert 0 < len(gone) < 8, population.status
+    last = found["updates"][-1]
+    assert last.tolist() == population.updates.tolist()
+    for r in gone:
+        rows = np.flatnonzero(found["updates"][:, r] == last[r])
+        assert (found["temporal_gradient"][rows, r] == found["temporal_gradient"][rows[0], r]).all()
+        norm = np.linalg.norm(population.parameters()["W"][r].double().numpy(), 2)
+        np.testing.assert_allclose(found["singular_value"][-1, r], norm, rtol=1e-6)

@@ -9,8 +9,9 @@ from src import recurrence
 from src.directions import Direction, Simplex
 from src.linalg import product
 from src.network import Network
-from src.recurrence import FUSED, REFERENCE, Tape, cpu
+from src.recurrence import FUSED, REFERENCE, Rows, SimplexTerm, Tape, cpu
 from src.recurrence.temporal import FORMS, betas, norms, squared_norms, whole
+from src.run import run
 from tasks.datamodule import Batch, TrainingData, collate
 from tasks.draws import Stream, generator
 from tests.conftest import compose, make_cell, make_task
@@ -275,18 +276,64 @@ def test_betas_are_draws_of_a_seed_and_an_update(form):
 
 
 def test_settings_reach_the_direction(tmp_path):
-    """ψ, β and the check for descent change a run; ψ below every norm gives MSGD-C to rounding."""
-    from src.run import run
+    """ψ and β change a run; ψ below every norm gives MSGD-C to rounding."""
 
     def end(*keys):
         cfg = compose("experiment=smoke", "cell=basic_tanh", "optimizer.lr=0.1", *keys)
         return run(cfg, tmp_path / str(len(list(tmp_path.iterdir())))).parameters()["W"]
 
-    ways = [end(f"optimizer={m}", *k) for m, k in (
-        ("msgd_c", []), ("simplex", []), ("simplex", ["optimizer.beta=uniform"]), ("simplex", ["optimizer.psi=0.1"]),
-        ("simplex", ["optimizer.descent=true"]),
-    )]  # fmt: skip
-    different = [[bool((a != b).any()) for b in ways[:4]] for a in ways[:4]]
+    plain = end("optimizer=msgd_c")
+    ways = [plain, end("optimizer=simplex"), end("optimizer=simplex", "optimizer.beta=uniform")]
+    ways.append(end("optimizer=simplex_switching", "optimizer.psi=0.1"))
+    different = [[bool((a != b).any()) for b in ways] for a in ways]
     assert different == [[i != j for j in range(4)] for i in range(4)]
     always = end("optimizer=simplex_switching", "optimizer.psi=1e-30")
-    torch.testing.assert_close(always, ways[0], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(always, plain, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [FUSED, REFERENCE])
+@pytest.mark.parametrize("descent", [False, True])
+def test_every_branch_on_made_up_gradients(name, descent):
+    """One weight, five steps whose gradients are given. Replica 0: an ordinary mean. 1: one large step against four
+    small ones, so that d leads uphill. 2: steps below 1e-8 beside others. 3: a step of length 1e25, whose square is not
+    finite. 4: ‖∇L‖ above its ψ. 5: no step at all, and one output: ∇L is what there is."""
+    recurrence.use(name, 2)
+    T, K, M, replicas = 5, 3, 20, 6
+    draws = np.random.default_rng(3)
+    left, right = draws.normal(size=(replicas, T, 1, K)), draws.normal(size=(replicas, T, 1, M))
+    left[1], right[1] = left[1, 0], right[1, 0]
+    right[1, 1:] *= -0.1
+    right[2, :2] *= 1e-11
+    right[3, 2] *= 1e25
+    left, right = (torch.from_numpy(x.astype(np.float32)) for x in (left, right))
+    length = torch.tensor([5, 5, 5, 5, 5, 0])
+    right[5] = 0
+    at_end = torch.ones(replicas, 1, 1, M), torch.zeros(replicas, 1, 1, 2)
+    at_end[1][5] = 1.0
+    rows = [Rows("W", None, left, right), Rows("W_out", "b_out", *at_end, at_end=True)]
+    beta = torch.from_numpy(draws.uniform(0.5, 1.5, (replicas, T)).astype(np.float32))
+    beta[5] = 0
+    psi = torch.full((replicas,), float("inf"))
+    psi[4] = 0.1
+    shapes = {"W": (K, M), "W_out": (M, 2), "b_out": (2,)}
+    gradients = {n: torch.full((replicas, *shape), float("nan")) for n, shape in shapes.items()}
+    recurrence.simplex(rows, gradients, length, T, SimplexTerm(lambda *_: beta, psi, descent))
+    each = torch.einsum("rtbk,rtbm->rtkm", left.double(), right.double()).flatten(2).numpy()
+    for r in range(5):
+        mine = gradients["W"][r].flatten().double().numpy()
+        wanted = each[r].sum(0) if r == 3 else direction_of(each[r], beta[r].double().numpy(), float(psi[r]), descent)
+        np.testing.assert_allclose(mine, wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max(), err_msg=str(r))
+        uphill = mine @ each[r].sum(0) < 0
+        assert uphill == (r == 1 and not descent), r
+        assert not gradients["b_out"][r].any()
+    assert (gradients["b_out"][5] == 1).all() and (gradients["W_out"][5] == 1).all() and not gradients["W"][5].any()
+
+
+def test_inputs_in_double_precision_are_taken_as_the_pass_takes_them():
+    """On the way back and from rows: the same direction as in float32."""
+    network, task, batch = setup("basic_tanh", "addition", {}, dtype=torch.float32)
+    doubled = Batch(batch.inputs.double(), batch.target.double(), batch.length)
+    for threads in (1, R + 1):
+        recurrence.use(FUSED, threads)
+        one, two = (learned(network, task, each, begun(Simplex())) for each in (batch, doubled))
+        assert all(torch.equal(one[n], two[n]) for n in one)

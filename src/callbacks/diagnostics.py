@@ -60,8 +60,8 @@ def measure(network: Network, task: Task, batch: Batch, sequences: int) -> dict[
         ``temporal_gradient``: ‖∇_t‖ of all parameters together, RT, and ``temporal_gradient.NAME`` of each;
         ``omega``: Ω, squared form, R; and of simple cells, in the first layer: ``jacobian``: ‖∂a_T/∂a_t‖₂, mean over
         the first ``sequences``, RT; ``bound``: (σ'_max μ_max)^(T - t), RT; ``singular_value``: μ_max of W, R;
-        ``spectral_radius``: R; ``saturated``: share of steps, sequences and units whose slope is below a tenth of
-        σ'_max, R.
+        ``spectral_radius``: R; ``saturated``: share of steps before the last, sequences and units whose slope is below
+        a tenth of σ'_max, R.
     """
     cell, length_R, (R, T) = network.cell, batch.length, batch.inputs.shape[:2]
     for p in network.parameters():
@@ -96,9 +96,11 @@ def _of_simple(cell: Vanilla, r: int, W_HH: Tensor, factors: Factors, T: int, se
     h_kBH = factors.h_before_RTBH[r, 1:T].cpu()  # h_1 .. h_{T-1}
     slope_kBH, steepest = cell.slope(r, h_kBH), cell.steepest(r)
     largest = float(singular_value(W_HH.double()))
+    with np.errstate(over="ignore"):  # no bound at all, then
+        bound = (steepest * largest) ** np.arange(T - 1, -1, -1.0)
     return {
         "jacobian": jacobians(W_HH, slope_kBH[:, :sequences]).numpy(),
-        "bound": (steepest * largest) ** np.arange(T - 1, -1, -1.0),
+        "bound": bound,
         "singular_value": largest,
         "spectral_radius": spectral_radius(W_HH),
         "saturated": float((slope_kBH < 0.1 * steepest).double().mean()),
@@ -106,8 +108,9 @@ def _of_simple(cell: Vanilla, r: int, W_HH: Tensor, factors: Factors, T: int, se
 
 
 class Diagnostics(pl.Callback):
-    """Spectral radius of W at every check and at the end; every so many checks, at the start and at the end a whole
-    measurement of all R replicas (:func:`measure`), each on the mini-batch that it would learn from next.
+    """Spectral radius of W at every check and at the end; at the start, every so many checks and at the end a whole
+    measurement (:func:`measure`) of each replica that has been updated since its last one, on the mini-batch that it
+    would learn from next.
 
     Measurements go to ``diagnostics.npz`` in the run's directory, one row of each array a measurement, and to
     TensorBoard. Looking changes nothing. LSTM's W is not square and has no spectral radius. Tasks with a fixed data set
@@ -121,11 +124,20 @@ class Diagnostics(pl.Callback):
     def __init__(self, every: int | None = None, sequences: int = 4) -> None:
         self.every, self.sequences = every, sequences
         self.measured: dict[int, int] = {}  # replica: its updates when its radius was last computed
-        self.checks = 0
-        self.found: list[dict[str, Tensor]] = []  # by measurement
+        self.found: list[dict[str, np.ndarray]] = []  # by measurement
+
+    def regular(self, module: Training, step: int) -> bool:
+        """Whether it is time, by the updates alone."""
+        return self.every is not None and step % (self.every * module.success.check_every) == 0
 
     def on_train_start(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
-        if not self.found:
+        if trainer.ckpt_path is not None:  # what was measured until then, but for the end of the run
+            before = Path(trainer.ckpt_path).parents[1] / "diagnostics.npz"
+            arrays = dict(np.load(before)) if before.exists() else {}
+            for k, step in enumerate(arrays["updates"].max(1) if arrays else ()):
+                if self.regular(module, step):
+                    self.found.append({name: array[k] for name, array in arrays.items()})
+        elif self.every is not None:
             self.look(trainer, module)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
@@ -137,50 +149,54 @@ class Diagnostics(pl.Callback):
             if module.network.cell.gates == 1 and self.measured.get(replica) != updates:
                 population.last["spectral_radius"][replica] = spectral_radius(W_HH)
                 self.measured[replica] = updates
-        self.checks += 1
-        if module.stopping or (self.every is not None and self.checks % self.every == 0):
+        if module.check_due and self.regular(module, population.step):
+            self.look(trainer, module)
+
+    def on_train_end(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
+        last = self.found[-1]["updates"] if self.found else -1
+        if self.every is not None and (module.population.updates != last).any():
             self.look(trainer, module)
 
     def look(self, trainer: pl.Trainer, module: Training) -> None:
         """Measures, and writes what was found."""
         population, task = module.population, module.task
-        if self.every is None or task.fixed_data:
+        if task.fixed_data:
             return
-        data, updates = TrainingData(task), population.updates.tolist()
-        batch = collate([data(seed, n) for seed, n in zip(population.seeds, updates, strict=True)])
-        network = Network(module.cell, {name: p.detach().clone() for name, p in population.parameters().items()})
+        before = self.found[-1] if self.found else None
+        moved = [r for r, n in enumerate(population.updates) if before is None or before["updates"][r] != n]
+        data = TrainingData(task)
+        batch = collate([data(population.seeds[r], int(population.updates[r])) for r in moved])
+        network = Network(module.cell, dict(population.parameters())).select(moved)
         batch = Batch(*(x.to(network.W.device) for x in (batch.inputs, batch.target, batch.length)))
         found = measure(network, task, batch, self.sequences)
-        found |= {"updates": population.updates.copy(), "length": batch.length.cpu().numpy()}
-        found["seed"] = np.array(population.seeds)
-        self.found.append({name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in found.items()})
-        np.savez(Path(trainer.default_root_dir) / "diagnostics.npz", **self.stacked())  # type: ignore[arg-type]
+        found |= {"updates": population.updates[moved], "length": batch.length.cpu().numpy()}
+        found["seed"] = np.array(population.seeds)[moved]
+        self.found.append(found if before is None else {k: _moved(before[k], found[k], moved) for k in found})
+        arrays = {name: np.stack(_padded([own[name] for own in self.found])) for name in found}
+        np.savez(Path(trainer.default_root_dir) / "diagnostics.npz", **arrays)  # type: ignore[arg-type]
         logger: Any = trainer.logger
         if logger is None:
             return
-        scalars = {f"diag/{name}": found[name] for name in ("singular_value", "saturated", "omega")}
+        now = self.found[-1]
+        scalars = {f"diag/{name}": now[name] for name in ("singular_value", "saturated", "omega")}
         logger.log_metrics(medians(scalars, population.seeds, curves=0), step=population.step)
         if hasattr(logger.experiment, "add_figure"):
-            figure = temporal_gradients(found, population.seeds)
-            logger.experiment.add_figure("diag/temporal_gradient", figure, population.step)
-
-    def stacked(self) -> dict[str, np.ndarray]:
-        """Every array with one row a measurement, shorter ones filled up with NaN."""
-        arrays = {}
-        for name in self.found[0]:
-            rows = [own[name].numpy() for own in self.found]
-            longest = max(row.shape[-1] for row in rows)
-            pads = [[(0, 0)] * (row.ndim - 1) + [(0, longest - row.shape[-1])] for row in rows]
-            arrays[name] = np.stack(
-                [
-                    row if not pad[-1][1] else np.pad(row, pad, constant_values=np.nan)
-                    for row, pad in zip(rows, pads, strict=True)
-                ]
+            logger.experiment.add_figure(
+                "diag/temporal_gradient", temporal_gradients(now, population.seeds), population.step
             )
+
+
+def _moved(before: np.ndarray, found: np.ndarray, moved: list[int]) -> np.ndarray:
+    """What was found of those who moved, and of all others what was known before."""
+    both, new = _padded([before, found])
+    both = both.copy()
+    both[moved] = new
+    return both
+
+
+def _padded(arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """Filled up with NaN to the longest; those of one number a replica, R, have one length."""
+    longest = max(array.shape[-1] for array in arrays)
+    if arrays[0].ndim == 1:
         return arrays
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"checks": self.checks, "found": self.found}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.checks, self.found = state["checks"], state["found"]
+    return [np.pad(a, [(0, 0), (0, longest - a.shape[-1])], constant_values=np.nan) for a in arrays]

@@ -456,7 +456,9 @@ Index padded(Index n) { return (n + LANES - 1) / LANES * LANES; }
 // β_t / ‖∇_t‖. A step's gradient is a matrix for each product, its columns padded, with the bias as one more line.
 class Steps {
   public:
-    static constexpr Index COUNT = 16;  // are summed by themselves
+    // So many are summed by themselves: by the length alone, and never more than 16 such parts.
+    static Index count(Index length) { return std::max<Index>(16, (length + 15) / 16); }
+    static Index parts(Index length) { return std::max<Index>(1, (length + count(length) - 1) / count(length)); }
 
     static Index size(const Simplex& c) {
         Index total = 0;
@@ -480,16 +482,17 @@ class Steps {
 
     void clear() { std::memset(plain, 0, 2 * size(c) * sizeof(float)); }
 
+    // Step t; -1 where there is none: of an output before the first step.
     void add(Index t) {
         Vector squares{};
         Index at = 0;
         for (Index p = 0; p < c.products; p++) {
             const Product& product = c.product[p];
-            if (!product.at_end || t == c.length[r] - 1) add(product, p, product.at_end ? 0 : t, at, squares);
+            if (has(product, t)) add(product, p, product.at_end ? 0 : t, at, squares);
             at += (product.K + 1) * width(product);
         }
-        const float norm = std::sqrt(sum(squares)), beta = c.beta[r * c.T + t];
-        const float weight = norm < 1e-8f ? beta : beta / norm;
+        const float norm = std::sqrt(sum(squares)), beta = t < 0 ? 0.f : c.beta[r * c.T + t];
+        const float weight = norm < 1e-8f ? beta : norm == INFINITY ? NAN : beta / norm;  // 0 would leave the step out
         at = 0;
         for (Index p = 0; p < c.products; p++) {
             const Product& product = c.product[p];
@@ -499,7 +502,7 @@ class Steps {
                 float* to = weighted + at + line * n;
                 for (Index j = 0; j < count * n; j += LANES) store(to + j, load(to + j) + weight * load(from + j));
             };
-            if (!product.at_end || t == c.length[r] - 1) {
+            if (has(product, t)) {
                 for (const Index line : seen[p]) reweigh(line, 1);
                 if (product.input == VECTORS) reweigh(0, product.K);
                 if (product.bias) reweigh(product.K, 1);
@@ -509,6 +512,8 @@ class Steps {
     }
 
   private:
+    bool has(const Product& p, Index t) const { return p.at_end ? t == c.length[r] - 1 : t >= 0; }
+
     // One product of step t, whose matrix begins at `at`.
     void add(const Product& p, Index number, Index t, Index at, Vector& squares) {
         const Index n = width(p);
@@ -619,7 +624,7 @@ void choose(const Simplex& c, Index r, Index parts, float* sums, Index size) {
         const double g = plain[j], s = weighted[j];
         gg += g * g, ss += s * s, gs += g * s;
     }
-    const bool taken = std::isfinite(gg) && std::isfinite(ss) && ss > 0 && !(std::sqrt(gg) > c.psi[r]) && !(c.descent && gs <= 0);
+    const bool taken = ss > 0 && !(std::sqrt(gg) > c.psi[r]) && !(c.descent && gs <= 0);  // NaN is not above 0
     const float scale = taken ? static_cast<float>(std::sqrt(gg) / std::sqrt(ss)) : 1.f;
     const float* from = taken ? weighted : plain;
     for (Index p = 0; p < c.products; p++) {
@@ -1045,13 +1050,14 @@ void Tile::backward(const History& past, float* part, Sums* sums, Scratch& scrat
         std::swap(d2, v2);  // without direct parts d_{t-1} is v_t
         if (steps) {
             steps->add(t);
-            if (t % Steps::COUNT == 0) add_part(direction, direction + 2 * Steps::size(*all), Steps::size(*all)), steps->clear();
+            if (t % Steps::count(length) == 0) add_part(direction, direction + 2 * Steps::size(*all), Steps::size(*all)), steps->clear();
         } else if (++held == chunk || t == 0) {
             if (c.dW) add_products(h, held, t, delta, with_omega ? weighted : nullptr, part);
             if (c.dW && room.inputs) add_inputs(held, t, delta, part + room.W + room.omega, inputs);
             held = 0;
         }
     }
+    if (steps && length == 0) steps->add(-1), add_part(direction, direction + 2 * Steps::size(*all), Steps::size(*all));
     if (steps) choose(*all, r, 1, direction, Steps::size(*all));
     if (c.dh0) write_state(d, c.dh0);
     if (c.dc0) write_state(dc, c.dc0);
@@ -1352,20 +1358,22 @@ void linear_backward(const Linear* c) {
 
 // Gradients replaced by the simplex direction, with its sign: what is subtracted from the parameters.
 void simplex(const Simplex* c) {
-    const Index size = Steps::size(*c), parts = std::max<Index>(1, (c->T + Steps::COUNT - 1) / Steps::COUNT);
+    const Index size = Steps::size(*c);
+    Index parts = 1;
+    for (Index r = 0; r < c->R; r++) parts = std::max(parts, Steps::parts(c->length[r]));
     static thread_local std::vector<float> memory;
-    memory.resize(std::max<size_t>(memory.size(), c->R * parts * 2 * size + LANES));
+    memory.resize(std::max<size_t>(memory.size(), c->R * parts * 2 * size));
     float* const sums = memory.data();
-    const auto parts_of = [&](Index r) { return std::max<Index>(1, (c->length[r] + Steps::COUNT - 1) / Steps::COUNT); };
     std::vector<std::atomic<Index>> left(c->R);  // parts of each replica that are not done
-    for (Index r = 0; r < c->R; r++) left[r] = parts_of(r);
+    for (Index r = 0; r < c->R; r++) left[r] = Steps::parts(c->length[r]);
     auto work = [&](Index job) {
-        const Index r = job / parts, part = job % parts;
-        if (part >= parts_of(r)) return;
+        const Index r = job / parts, part = job % parts, length = c->length[r], count = Steps::count(length);
+        if (part >= Steps::parts(length)) return;
         float* const own = sums + r * parts * 2 * size;
         Steps steps(*c, r, own + part * 2 * size, Scratch::fresh());
-        for (Index t = std::min((part + 1) * Steps::COUNT, c->length[r]); t-- > part * Steps::COUNT;) steps.add(t);
-        if (left[r].fetch_sub(1, std::memory_order_acq_rel) == 1) choose(*c, r, parts_of(r), own, size);
+        for (Index t = std::min((part + 1) * count, length); t-- > part * count;) steps.add(t);
+        if (length == 0) steps.add(-1);
+        if (left[r].fetch_sub(1, std::memory_order_acq_rel) == 1) choose(*c, r, Steps::parts(length), own, size);
     };
     Pool::get().run(c->threads, c->R * parts, work);
 }

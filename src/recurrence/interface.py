@@ -47,6 +47,8 @@ class Rows:
 
     def __post_init__(self) -> None:
         self.left, self.right = self.left.detach(), self.right.detach()
+        if self.symbols is None:
+            self.left = self.left.to(self.right.dtype)  # as the pass itself took them
 
 
 @dataclass

@@ -91,11 +91,12 @@ def simplex(
     beta_RT = term.betas(length_R, T)
     norm_RT = whole(norms(rows, length_R, T)).sqrt()
     weight_RT = torch.where(norm_RT < TINY, beta_RT, beta_RT / norm_RT)
+    weight_RT = torch.where(norm_RT.isinf(), torch.nan, weight_RT)  # else the step would be left out
     plain, weighted = _sums(rows, None, length_R), _sums(rows, weight_RT, length_R)
     names = [*plain]
     g_RP, s_RP = (torch.cat([sums[name].flatten(1) for name in names], 1).double() for sums in (plain, weighted))
     g_R, s_R = g_RP.square().sum(1).sqrt(), s_RP.square().sum(1).sqrt()
-    taken_R = g_R.isfinite() & s_R.isfinite() & (s_R > 0) & ~(g_R > term.psi_R)
+    taken_R = (s_R > 0) & ~(g_R > term.psi_R)  # NaN is not above 0
     if term.descent:
         taken_R &= (g_RP * s_RP).sum(1) > 0
     scale_R = torch.where(taken_R, g_R / s_R, 1.0).float()
