@@ -188,7 +188,7 @@ class Network(nn.Module):
             output = self(batch.inputs, batch.length, tapes, task.every_step, carry, noise)
             loss_R = task.loss(output, batch.target, batch.length)
             loss_R.sum().backward()
-        if tapes[0].rows is not None:
+        if tapes[0].rows:
             by_name = {name: p.grad for name, p in self.named_parameters() if p.grad is not None}
             direction.finish(by_name, batch.length, batch.inputs.shape[1])
         return loss_R.detach()

@@ -12,7 +12,7 @@ class Direction:
     """How a gradient becomes an update. The base is the plain gradient: MSGD and, clipped, MSGD-C.
 
     Called in this order for each update: :meth:`begin`, :meth:`tape` for each layer, the backward pass, :meth:`finish`
-    if the tapes asked for rows, :meth:`value`.
+    if the tapes asked for rows and got any, :meth:`value`.
     """
 
     def begin(self, settings: dict[str, Tensor], draws: Sequence[tuple[int, int]] = ()) -> Self:

@@ -36,7 +36,6 @@ class Simplex(Direction):
         return Tape(rows=self.rows, simplex=self.term)
 
     def finish(self, gradients: dict[str, Tensor], length_A: Tensor, T: int) -> None:
-        if not self.term.done:
-            with torch.no_grad():
-                simplex(self.rows, gradients, length_A, T, self.term)
-            self.rows = []
+        with torch.no_grad():
+            simplex(self.rows, gradients, length_A, T, self.term)
+        self.rows = []

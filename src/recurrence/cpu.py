@@ -243,7 +243,7 @@ def learn(
     update.point(target=target.to(torch.int64 if loss == "cross_entropy" else torch.float32), losses=loss_R)
     if tape.simplex is not None and threads <= R:  # a thread or more for each replica would leave some idle
         direction = _Direction(R, T, B, update.memory["length"], tape.simplex)
-        update.call.simplex, tape.simplex.done = ctypes.addressof(direction.call), True
+        update.call.simplex = ctypes.addressof(direction.call)
     handed_out = tape.rows is not None and not update.call.simplex
     if handed_out:
         lanes, P = update.library.lanes(), update.padded

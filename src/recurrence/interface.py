@@ -87,7 +87,7 @@ class Gradients:
 
 @dataclass
 class SimplexTerm:
-    """Galvan's direction in one pass, see src/recurrence/temporal.py; afterwards ``done`` says whether it was made.
+    """Galvan's direction, see src/recurrence/temporal.py.
 
     Args:
         betas: β_RT of replicas of these lengths, T columns.
@@ -98,7 +98,6 @@ class SimplexTerm:
     betas: Callable[[Tensor, int], Tensor]
     psi_R: Tensor
     descent: bool
-    done: bool = False
 
 
 class Reweight(Protocol):
