@@ -166,7 +166,7 @@ def _objects(cfg: DictConfig, wrong: set[str]) -> list[str]:
     """What the classes that are named say of their keys, where those are not wrong already."""
     problems = []
     for name in ("task", "cell", "optimizer.direction"):
-        if any(belongs(key, (name,)) for key in wrong):
+        if any(belongs(key, (name.split(".")[0],)) for key in wrong):
             continue
         try:
             hydra.utils.instantiate(OmegaConf.select(cfg, name))

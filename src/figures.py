@@ -204,6 +204,8 @@ def success_by_radius(command: str, table: Path) -> Figure:
         table: success_rate.csv of a sweep over cell.spectral_radius and task.length.
     """
     rates = pd.read_csv(table)
+    if "cell.spectral_radius" not in rates:
+        refuse([f"--table={table}: no column cell.spectral_radius; a sweep over it is wanted, experiment=galvan_rho"])
     if rates.duplicated(["cell.spectral_radius", "length"]).any():
         refuse([f"--table={table}: more differs between its rows than cell.spectral_radius and task.length"])
     figure = Figure(figsize=(6.2, 4.6), layout="constrained")
@@ -263,7 +265,7 @@ def main() -> None:
         if name == "success_by_radius":
             if not args.table.is_file():
                 refuse([f"--table={args.table}: no such file; run experiment=galvan_rho, or name a sweep's table"])
-            figure = success_by_radius(f"{command} --table {args.table}", args.table)
+            figure = success_by_radius(f"{command}\n    --table {args.table}", args.table)
         else:
             figure = FIGURES[name](command)
         for kind in ("png", "svg"):

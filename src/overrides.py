@@ -54,7 +54,8 @@ def diagnose(overrides: list[str], error: Exception) -> list[str]:
             key = override.key_or_group
             plain = not (override.is_add() or override.is_delete() or override.is_force_add())
             if plain and key not in groups and key not in keys and not key.startswith("hydra"):
-                problems.append(f"{key}: no such key{near(key, [*keys, *groups])}")
+                hint = "; other choices have it" if key in RULES else near(key, [*keys, *groups])
+                problems.append(f"{key}: no such key{hint}")
             elif key in RULES:
                 problems += [p for value in _values(override) if (p := RULES[key].problem(key, value)) is not None]
     if not problems and str(error).startswith("Ambiguous value"):

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from src.collect import Config, Replica, labels, paired, success_rates
 
@@ -195,8 +196,8 @@ def temporal_gradients(found: dict[str, np.ndarray], seeds: Sequence[int]) -> Fi
     both = not np.isnan(found["jacobian"]).all()
     figure = Figure(figsize=(5.2 * (1 + both), 3.6), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, 1 + both))
-    panels = [("temporal_gradient", "gradient of the step's own parameters, norm")]
-    panels += [("jacobian", "derivative of the last pre-activation\nby the step's own, spectral norm")] * both
+    panels = [("temporal_gradient", "$\\|\\nabla_t\\|$, all parameters")]
+    panels += [("jacobian", "$\\|\\partial a_T / \\partial a_t\\|_2$")] * both
     for axis, (name, words) in zip(axes, panels, strict=True):
         for r, seed in enumerate(seeds):
             t = np.arange(1, found[name].shape[1] + 1)
@@ -204,6 +205,7 @@ def temporal_gradients(found: dict[str, np.ndarray], seeds: Sequence[int]) -> Fi
             if name == "jacobian":
                 axis.plot(t, drawable(found["bound"][r]), color=COLOURS[r % len(COLOURS)], lw=0.8, ls=":")
         axis.set(xlabel="step t", ylabel=words, yscale="log")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.3)
     if both:
         axes[1].set_title("dotted: the bound, (steepest slope x largest singular value) to the power T - t", fontsize=7)

@@ -69,7 +69,12 @@ def test_all_figures_are_written(tmp_path, monkeypatch, capsys):
     assert len(capsys.readouterr().out.split()) == len(small)
     for name in small:
         assert (tmp_path / f"{name}.png").stat().st_size > 10_000
-    monkeypatch.setattr(sys, "argv", ["figures", "success_by_radius", "--table", str(tmp_path / "none.csv")])
-    with pytest.raises(SystemExit) as stopped:
-        figures.main()
-    assert stopped.value.code == 2 and "no such file" in capsys.readouterr().err
+    twice, without = tmp_path / "twice.csv", tmp_path / "without.csv"
+    twice.write_text("length,rate,cell.spectral_radius\n10,1,1.2\n10,0,1.2\n")
+    without.write_text("length,rate\n10,1\n")
+    wrong = {tmp_path / "none.csv": "no such file", twice: "more differs", without: "no column cell.spectral_radius"}
+    for bad, words in wrong.items():
+        monkeypatch.setattr(sys, "argv", ["figures", "success_by_radius", "--table", str(bad)])
+        with pytest.raises(SystemExit) as stopped:
+            figures.main()
+        assert stopped.value.code == 2 and words in capsys.readouterr().err
