@@ -102,56 +102,19 @@ std::vector<Floats> results(const Size& s, Index threads) {
         update.db_out = result(s.R * O), update.db_out_next = O;
         unknown += backward(&update);
 
-        // the simplex direction on the way back, and from the rows that it handed out: the same bits
+        // the simplex direction: on the way back or, with more threads than replicas, after it
         Floats beta(s.R * s.T, 1), psi(s.R, 1);
         for (Index i = 0; i < s.R * s.T; i++) beta[i] = std::abs(beta[i]);
         for (Index r = 0; r < s.R; r++) psi[r] = r % 2 ? INFINITY : .01f;
         Simplex direction{};
         direction.R = s.R, direction.T = s.T, direction.B = s.B, direction.threads = threads, direction.descent = every;
         direction.length = length.data(), direction.beta = beta, direction.psi = psi;
-        const auto gradients = [&](Call& call) {
-            call.alpha = call.omega = nullptr;
-            call.dW = result(s.R * s.H * G), call.dW_in = result(s.R * I * G), call.db = result(s.R * G);
-            call.dW_out = result(s.R * s.H * O), call.db_out = result(s.R * O);
-        };
-        const size_t before = out.size();
-        Call together = update;
-        gradients(together), together.simplex = &direction;
-        unknown += backward(&together);
-        Call apart = update;
-        gradients(apart);
-        Call handing = apart;
-        const Index padded_O = (O + LANES - 1) / LANES * LANES, outputs = every ? s.T : 1;
-        Floats past(s.R * (s.T + 1) * s.B * P), errors(rows * gates * P), e(s.R * outputs * s.B * padded_O), last(states);
-        handing.dW = nullptr, handing.h = past, handing.delta = errors, handing.e = e, handing.h_last = last, handing.pad = 1;
-        unknown += backward(&handing);
-        const Index wide_input = s.input == VECTORS ? I : 1;
-        Product product[3] = {};
-        product[0].input = product[2].input = VECTORS, product[1].input = s.input;
-        product[0].K = product[2].K = s.H, product[1].K = I;
-        for (int p : {0, 1}) {
-            product[p].gates = gates, product[p].H = s.H, product[p].right = errors;
-            product[p].right_next = s.T * s.B * gates * P, product[p].right_step = s.B * gates * P;
-            product[p].right_row = gates * P, product[p].right_gate = P;
-        }
-        product[0].left = static_cast<float*>(past), product[0].left_next = (s.T + 1) * s.B * P;
-        product[0].left_step = s.B * P, product[0].left_row = P;
-        product[1].left = c.x, product[1].left_next = s.T * s.B * wide_input, product[1].left_step = s.B * wide_input;
-        product[1].left_row = wide_input;
-        product[2].gates = 1, product[2].H = O, product[2].right = e, product[2].at_end = !every;
-        product[2].right_next = outputs * s.B * padded_O, product[2].right_step = s.B * padded_O;
-        product[2].right_row = padded_O;
-        product[2].left = every ? past + s.B * P : static_cast<float*>(last);
-        product[2].left_next = every ? (s.T + 1) * s.B * P : s.B * s.H, product[2].left_step = every ? s.B * P : 0;
-        product[2].left_row = every ? P : s.H;
-        product[0].weight = apart.dW, product[0].weight_next = s.H * G;
-        product[1].weight = apart.dW_in, product[1].weight_next = I * G, product[1].bias = apart.db, product[1].bias_next = G;
-        product[2].weight = apart.dW_out, product[2].weight_next = s.H * O, product[2].bias = apart.db_out;
-        product[2].bias_next = O;
-        direction.products = 3, direction.product = product;
-        simplex(&direction);
-        for (size_t i = before; i < before + 5; i++)
-            if (!(out[i] == out[i + 5])) std::printf("simplex: array %zu differs\n", i - before), std::exit(1);
+        update.simplex = &direction, update.alpha = update.omega = nullptr;
+        update.dW = result(s.R * s.H * G), update.dW_in = result(s.R * I * G), update.db = result(s.R * G);
+        update.dW_out = result(s.R * s.H * O), update.db_out = result(s.R * O), update.losses = result(s.R);
+        if (every) update.h_last = result(states);
+        if (every && s.lstm) update.c_last = result(states);
+        unknown += backward(&update);
     }
     Call look = c;  // forward alone, nothing kept
     look.h_last = result(states);

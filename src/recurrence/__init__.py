@@ -122,8 +122,7 @@ def learn(
     tape: Tape | None = None,
     state: tuple[Tensor, ...] | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]] | None:
-    """Forward, readout, loss and the way back in one call, without autograd: overwrites ``gradients``, unless the tape
-    wants rows instead.
+    """Forward, readout, loss and the way back in one call, without autograd: overwrites ``gradients``.
 
     Args:
         target: classes, or numbers, of the last step, RB, or of every step, RTB.
@@ -139,7 +138,9 @@ def learn(
         ValueError, IndexError: as :func:`recur`; a class that there is not.
     """
     term = None if tape is None else tape.reweight
-    known = (term is None or cpu.compiled(term)) and not (tape is not None and tape.keep)
+    known = term is None or cpu.compiled(term)
+    if tape is not None:
+        known &= not tape.keep and (tape.rows is None or tape.simplex is not None)
     if not (known and loss in cpu.LOSSES and _fused(cell, weights.W)):
         return None
     _check(length_R, inputs)

@@ -1395,10 +1395,41 @@ int forward(const Call* c) {
     return unknown;
 }
 
+int backward(const Call* c);
+
+// A whole update with the simplex direction where there are more threads than replicas, so that tiles of one replica go
+// back side by side: first all factors, then the steps' gradients, which need those of all tiles.
+int backward_apart(const Call& c) {
+    const Sizes z(c);
+    const Index rows = c.T * c.B, outputs = c.every ? rows : c.B, vector = c.input == VECTORS ? c.I : 1;
+    const Index sizes[] = {c.R * (rows + c.B) * z.P, c.R * rows * z.width, c.R * outputs * z.O, c.R * c.B * z.H};
+    static thread_local std::vector<float> memory[4];
+    for (int i = 0; i < 4; i++) memory[i].resize(std::max<size_t>(memory[i].size(), sizes[i]));
+    Call first = c;
+    first.simplex = nullptr, first.dW = nullptr;
+    first.h = memory[0].data(), first.delta = memory[1].data(), first.e = memory[2].data();
+    if (!c.h_last) first.h_last = memory[3].data();
+    if (const int unknown = backward(&first)) return unknown;
+    const Index h_next = (rows + c.B) * z.P, h_step = c.B * z.P, d_next = rows * z.width, d_step = c.B * z.width;
+    const Product product[] = {
+        {VECTORS, z.H, z.H, z.gates, h_next, h_step, z.P, d_next, d_step, z.width, z.P, 0, z.gates == 1,
+         c.dW_next, 0, first.h, first.delta, c.dW, nullptr},
+        {c.input, c.I, z.H, z.gates, rows * vector, c.B * vector, vector, d_next, d_step, z.width, z.P, 0, z.gates == 1,
+         c.dW_in_next, c.db_next, c.x, first.delta, c.dW_in, c.db},
+        {VECTORS, z.H, c.O, 1, c.every ? h_next : c.B * z.H, c.every ? h_step : 0, c.every ? z.P : z.H, outputs * z.O,
+         c.every ? c.B * z.O : 0, z.O, 0, !c.every, 1, c.dW_out_next, c.db_out_next,
+         c.every ? first.h + h_step : first.h_last, first.e, c.dW_out, c.db_out}};
+    Simplex all = *c.simplex;
+    all.products = 3, all.product = product;
+    simplex(&all);
+    return 0;
+}
+
 // The way back from what `forward` left in the arrays, where loss is NONE; else the whole update: forward, readout,
 // loss, and back, all the gradients. A tile's history then lies in its thread's memory and may never leave the cache.
 // Returns what `forward` does, for classes too.
 int backward(const Call* c) {
+    if (c->simplex && c->threads > c->R) return backward_apart(*c);
     std::atomic<int> unknown{0};
     const Index tiles = tiles_back(*c), size = Room(*c, Sizes(*c)).size();
     static thread_local std::vector<float> parts;  // of the calling thread: what each tile adds up

@@ -231,7 +231,7 @@ def learn(
     tape: Tape,
     state: State | None,
 ) -> tuple[Tensor, State]:
-    """A whole update without its step, or instead of gradients their rows; see src.recurrence.learn."""
+    """A whole update without its step, see src.recurrence.learn."""
     update = _Prepared(cell, inputs, weights, length_R)
     R, T, B = update.shape
     if target.shape not in ((R, B), (R, T, B)):
@@ -241,17 +241,10 @@ def learn(
     update.call.loss, update.call.every = LOSSES[loss], target.ndim == 3
     loss_R = torch.empty(R)
     update.point(target=target.to(torch.int64 if loss == "cross_entropy" else torch.float32), losses=loss_R)
-    if tape.simplex is not None and threads <= R:  # a thread or more for each replica would leave some idle
+    update.rows(gradients, "d")
+    if tape.simplex is not None:
         direction = _Direction(R, T, B, update.memory["length"], tape.simplex)
         update.call.simplex = ctypes.addressof(direction.call)
-    handed_out = tape.rows is not None and not update.call.simplex
-    if handed_out:
-        lanes, P = update.library.lanes(), update.padded
-        update.point(h=empty(R, T + 1, B, P), delta=empty(R, T, B, update.gates * P))
-        update.point(e=empty(R, T if update.call.every else 1, B, -(-update.call.O // lanes) * lanes))
-        update.call.pad = 1
-    else:
-        update.rows(gradients, "d")
     if tape.reweight is not None:
         update.add_omega(tape.reweight)  # type: ignore[arg-type]
     last = tuple(torch.empty(R, B, update.H) for _ in range(cell.parts))
@@ -259,12 +252,6 @@ def learn(
     if state is not None:
         update.point(**dict(zip(("h0", "c0"), state, strict=False)))
     update.backward()
-    if handed_out:
-        h, at_end = update.memory["h"][..., : update.H], not update.call.every
-        tape.record(inputs, weights, h[:, :-1], update.delta())
-        e = update.memory["e"][..., : update.call.O]
-        assert tape.rows is not None
-        tape.rows.append(Rows("W_out", "b_out", last[0][:, None] if at_end else h[:, 1:], e, at_end))
     return loss_R, last
 
 
