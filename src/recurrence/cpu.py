@@ -394,6 +394,8 @@ class _Direction:
 
 def simplex(rows: list[Rows], gradients: dict[str, Tensor], length_R: Tensor, T: int, term: SimplexTerm) -> None:
     """src.recurrence.simplex, where all products are there as rows."""
+    if not all(gradient[0].is_contiguous() for gradient in gradients.values()):
+        raise ValueError("a gradient is not contiguous within a replica, so that it cannot be written to")
     kept, products = [], (_Product * len(rows))()
     for call, own in zip(products, rows, strict=True):
         left, right = own.left, own.right if own.right.ndim == 5 else own.right[:, :, :, None]

@@ -124,7 +124,7 @@ class Tape:
     keep: bool = False
     rows: list[Rows | Copies] | None = None
     suffix: str = ""
-    simplex: "SimplexTerm | None" = None
+    simplex: SimplexTerm | None = None
     factors: Factors | None = field(default=None, init=False)
 
     def record(self, inputs: Tensor | None, weights: Weights, h_before_RTBH: Tensor, delta: Tensor) -> None:
