@@ -37,7 +37,7 @@ SPECIAL = {
     "lengths": ["task.max_length=31", "trainer.max_steps=20"],
     "lengths, lstm": ["task.max_length=31", "cell=lstm", "trainer.max_steps=20"],
     "lengths, simplex": ["task.max_length=31", "optimizer=simplex", "trainer.max_steps=20"],
-    "lengths, layers": ["task.max_length=31", "cell.layers=2", "cell.dense=1", "cell.noise=0.1"],
+    "lengths, layers": ["task.max_length=31", "cell.layers=2", "++cell.dense=1", "++cell.noise=0.1"],
     "lengths, gru": ["task.max_length=31", "cell=gru", "optimizer=msgd_c", "trainer.max_steps=20"],
     "stretch": ["task=addition", "task.stretch=0.5", "task.length=20"],
     "plain": ["optimizer.omega=plain", "trainer.max_steps=30"],
@@ -50,7 +50,7 @@ SPECIAL = {
     "eight replicas": ["replicas=8", "trainer.max_steps=30"],
     "37 units": ["cell.hidden_size=37", "task.length=50", "task.batch_size=20"],
     "50 units": ["cell.hidden_size=50", "task.length=50", "task.batch_size=20"],
-    "every symbol": ["task=permutation", "+task.predict=every"],
+    "every symbol": ["task=permutation", "++task.predict=every"],
     "simplex, descent": ["optimizer=simplex_switching", "optimizer.descent=true", "optimizer.beta=uniform"],
     "long blocks": ["block=50", "trainer.max_steps=120", "success.check_every=50"],
 }
@@ -156,13 +156,14 @@ def main() -> None:
     logging.disable(logging.WARNING)
     common = [f"recurrence={arguments.recurrence}", f"threads={arguments.threads}"]
     chosen = [(name, stages) for name, stages in settings().items() if arguments.only in name][:: arguments.every]
-    found, started = {}, time.perf_counter()
+    found: dict[str, str] = {}
+    started = time.perf_counter()
     with hydra.initialize_config_dir(str(Path("conf").resolve()), version_base="1.3"):
         for name, stages in chosen:
             with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
                 found[name] = outcome(stages, common)
-    if arguments.out:
-        arguments.out.write_text(json.dumps(found, indent=0))
+            if arguments.out:
+                arguments.out.write_text(json.dumps(found, indent=0))
     print(f"{len(found)} settings in {time.perf_counter() - started:.0f} s")
 
 
