@@ -11,8 +11,8 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from src.config import ConfigurationError, science
-from src.results import RESULTS
-from src.statistics import wilson
+from src.intervals import wilson
+from src.rundir import RESULTS
 
 NAMED = ("task.name", "task.length", "task.max_length", "cell.name", "optimizer.name")
 """Keys that have a column of their own."""

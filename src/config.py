@@ -12,6 +12,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
+from src.network import build_architecture
 from tasks.draws import MAX_SEED
 
 
@@ -169,7 +170,7 @@ def _objects(cfg: DictConfig, wrong: set[str]) -> list[str]:
         if any(belongs(key, (name.split(".")[0],)) for key in wrong):
             continue
         try:
-            hydra.utils.instantiate(OmegaConf.select(cfg, name))
+            build_architecture(cfg.cell) if name == "cell" else hydra.utils.instantiate(OmegaConf.select(cfg, name))
         except Exception as error:  # whatever a user's class raises
             cause = error.__cause__ or error
             problems.append(f"{name}: {first_line(cause)}")
@@ -259,7 +260,7 @@ def _data(cfg: DictConfig, wrong: set[str]) -> list[str]:
     """Of what only a fixed data set has: epochs, and sequences that are cut."""
     task, name, problems = hydra.utils.get_class(cfg.task._target_), cfg.task.name, []
     cut = cfg.callbacks.get("truncated_bptt")
-    fixed: bool = task.fixed_data  # type: ignore[attr-defined]
+    fixed: bool = task.epochs  # type: ignore[attr-defined]
     if not fixed and cfg.trainer.max_epochs is not None:
         problems.append(f"trainer.max_epochs: {name} draws fresh data for ever; set trainer.max_steps instead")
     if cut is None or any(belongs(key, ("callbacks.truncated_bptt",)) for key in wrong):

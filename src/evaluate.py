@@ -15,8 +15,7 @@ from rich.table import Table
 
 from src.config import ConfigurationError, check, first_line, near, refuse
 from src.trained import Trained, load_population
-from tasks.datamodule import collate
-from tasks.draws import Stream, generator
+from tasks.data import evaluation_batch
 from tasks.task import Task
 
 PART_STEPS = 1_000_000
@@ -43,9 +42,7 @@ def error(population: Trained, task: Task, seed: int, sequences: int) -> float:
     """
     network, wrong = population.network.select([population.seeds.index(seed)]), 0
     for part, size in enumerate(parts(task.length, sequences)):
-        draws = generator(seed, Stream.EVALUATION, task.length, part)
-        batch = collate([task.draw(task.draw_length(draws), size, draws)])
-        wrong += int(network.wrong(batch, task).sum())
+        wrong += int(network.wrong(evaluation_batch(task, seed, part, size), task).sum())
     return wrong / sequences
 
 
@@ -68,7 +65,7 @@ def configured(saved: DictConfig, overrides: Sequence[str]) -> tuple[DictConfig,
         ConfigurationError: keys that are not the task's, or values that cannot be.
     """
     cfg, problems = saved.copy(), []
-    if hydra.utils.get_class(saved.task._target_).fixed_data:  # type: ignore[attr-defined]
+    if not hydra.utils.get_class(saved.task._target_).graded:  # type: ignore[attr-defined]
         raise ConfigurationError([f"{saved.task.name}: its answers are neither right nor wrong"])
     OmegaConf.update(cfg, "task.max_length", None)  # one length at a time
     cfg.resume, cfg.trainer.accelerator = None, "cpu"

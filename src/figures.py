@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from src.callbacks.diagnostics import measure
 from src.config import refuse
 from src.network import Network
 from src.plots import COLOURS, MARKERS, drawable
-from tasks.datamodule import TrainingData, collate
+from src.training.measure import measure
+from tasks.batch import collate
+from tasks.data import TrainingData
 
 ROOT = Path(__file__).resolve().parent.parent
 RADII = (0.8, 0.9, 1.0, 1.1, 1.2)

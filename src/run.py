@@ -2,9 +2,9 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import hydra
 import numpy as np
@@ -12,68 +12,86 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from rich.table import Table
 
 from src import recurrence
+from src.closing import closing_table
 from src.config import ConfigurationError, check, science
-from src.module import Training
-from src.network import Network
-from src.population import SOLVED, Population
-from src.recurrence import cpu
-from src.results import RESULTS, results_rows
-from src.statistics import wilson
-from src.success import SuccessTest
-from tasks.datamodule import Sequences
+from src.directions import Direction
+from src.network import Network, build_architecture
+from src.population import Population
+from src.population.checkpoint import UnreadableCheckpoint
+from src.rundir import SOLVED, RunDirectory
+from src.training.data import Sequences
+from src.training.module import Training, uncut
+from src.training.rows import results_rows
+from src.training.success import SuccessTest
+from src.training.update import Method
 
-THREADS = torch.get_num_threads()
-"""Torch's own choice, before any job of a sweep made another."""
+
+@dataclass
+class Experiment:
+    """A population that is ready to be trained: the module, its data, and the callbacks that go with them."""
+
+    module: Training
+    data: Sequences
+    callbacks: list[pl.Callback]
 
 
-def build(cfg: DictConfig) -> tuple[Training, Sequences]:
-    """The module and the data of one population.
+def build(cfg: DictConfig) -> Experiment:
+    """Makes one population, as its configuration says.
 
     Raises:
         ConfigurationError: a configuration that cannot run.
     """
-    if problems := check(cfg):
+    problems = check(cfg)
+    if problems:
         raise ConfigurationError(problems)
-    task, cell, optimizer = hydra.utils.instantiate(cfg.task), hydra.utils.instantiate(cfg.cell), cfg.optimizer
-    direction = hydra.utils.instantiate(optimizer.direction)
-    step = hydra.utils.instantiate(optimizer.step, lr=optimizer.lr) if "step" in optimizer else None
+    task = hydra.utils.instantiate(cfg.task)
+    direction: Direction = hydra.utils.instantiate(cfg.optimizer.direction)
+    callbacks = {name: hydra.utils.instantiate(keys) for name, keys in cfg.callbacks.items() if keys is not None}
     seeds = range(cfg.seed, cfg.seed + cfg.replicas)
-    settings = {
-        "lr": optimizer.lr,
-        "clip": float("inf") if optimizer.clip is None else optimizer.clip,
-        "alpha": optimizer.alpha,
-        "psi": float("inf") if optimizer.get("psi") is None else optimizer.psi,
-    }
-    population = Population(seeds, settings)
-    population.graded = not task.fixed_data
+    population = Population(seeds, settings(cfg, direction), direction.metrics)
     success = SuccessTest(**cfg.success)
+    optimizer = None
+    if "step" in cfg.optimizer:
+        optimizer = hydra.utils.instantiate(cfg.optimizer.step, lr=cfg.optimizer.lr)
     module = Training(
         task,
-        Network.start(cell, task, seeds),
+        Network.start(build_architecture(cfg.cell), task, seeds),
         population,
         success,
-        direction,
+        Method(direction, callbacks["clipping"].clip, optimizer),
         max_steps=cfg.trainer.max_steps,
-        config=OmegaConf.to_container(cfg, resolve=False),  # type: ignore[arg-type]
-        step=step,
         max_epochs=cfg.trainer.max_epochs,
+        config=OmegaConf.to_container(cfg, resolve=False),  # type: ignore[arg-type]
+        borders=callbacks["truncated_bptt"].borders if "truncated_bptt" in callbacks else uncut,
     )
     stops = [success.check_every]
     if cfg.callbacks.get("metrics") is not None:
         stops.append(cfg.callbacks.metrics.every)
-    return module, Sequences(task, population, cfg.block, cfg.trainer.max_steps, stops)
+    data = Sequences(task, population, cfg.block, cfg.trainer.max_steps, stops)
+    return Experiment(module, data, list(callbacks.values()))
 
 
-def trainer(cfg: DictConfig, directory: Path) -> pl.Trainer:
+def settings(cfg: DictConfig, direction: Direction) -> dict[str, float]:
+    """The numbers of a method that each replica has for itself, by the names of their keys."""
+    wanted = {"lr": 0.0, "clip": float("inf"), **direction.settings}
+    found = {}
+    for name, if_null in wanted.items():
+        value = cfg.optimizer.get(name)
+        found[name] = if_null if value is None else value
+    return found
+
+
+def trainer(cfg: DictConfig, directory: Path, callbacks: Sequence[pl.Callback]) -> pl.Trainer:
     """Lightning's Trainer without what it would do besides: no sanity checks, bars or summaries of its own."""
+    keys = dict(cfg.trainer)
+    keys["max_epochs"] = 1  # of Lightning's, whose batch may be a whole epoch of ours
     return pl.Trainer(
         default_root_dir=directory,
-        callbacks=[hydra.utils.instantiate(callback) for callback in cfg.callbacks.values() if callback is not None],
+        callbacks=list(callbacks),
         logger=hydra.utils.instantiate(cfg.logger) if cfg.logger else False,
-        **{**cfg.trainer, "max_epochs": 1},  # of Lightning's, whose batch may be a whole epoch of ours
+        **keys,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -99,93 +117,60 @@ def run(cfg: DictConfig, directory: Path) -> Population:
     """Trains a population and writes everything under ``directory``; an interrupted one comes back all the same."""
     quiet()
     cfg.recurrence = settle_recurrence(cfg)
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=False))
-    module, data = build(cfg)
-    lightning = trainer(cfg, directory)
-    checkpoint = None if cfg.resume is None else Path(cfg.resume) / "checkpoints" / "last.ckpt"
-    lightning.fit(module, datamodule=data, ckpt_path=checkpoint)
+    RunDirectory(directory).write_configuration(cfg)
+    experiment = build(cfg)
+    module = experiment.module
+    lightning = trainer(cfg, directory, experiment.callbacks)
+    checkpoint = None if cfg.resume is None else RunDirectory(cfg.resume).checkpoint_file
+    try:
+        lightning.fit(module, datamodule=experiment.data, ckpt_path=checkpoint)
+    except UnreadableCheckpoint as problem:
+        raise ConfigurationError([f"resume={cfg.resume}: {problem}"]) from problem
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()  # the next job of a sweep may need it
-    summary = outcome(module.population)
-    if lightning.logger is not None:
-        known = {key: value for key, value in summary.items() if not np.isnan(value)}
-        keys = {"seed": cfg.seed, "replicas": cfg.replicas, **science(cfg)}
-        lightning.logger.log_hyperparams(keys, known)  # type: ignore[call-arg, arg-type]
-        lightning.logger.finalize("success")
-    rows = results_rows(module.population, module.config)
-    closing_table(rows, directory, module.population.graded)
+    report(cfg, lightning, module)
+    rows = results_rows(module.population, module.config, module.task.graded)
+    closing_table(rows, directory, module.task.graded)
     return module.population
 
 
-def settle_recurrence(cfg: DictConfig) -> str:
-    """Chooses the recurrence and the threads, says so, and returns what ``auto`` means here."""
-    wanted = cfg.recurrence
-    if wanted == "auto" and cfg.resume is not None:  # on with what ran
-        before = OmegaConf.load(Path(cfg.resume) / "config.yaml")
-        wanted = OmegaConf.select(before, "recurrence", default=recurrence.REFERENCE)
-    on_cpu = cfg.trainer.accelerator == "cpu" or not torch.cuda.is_available()
-    cell, threads = hydra.utils.instantiate(cfg.cell), cfg.threads or THREADS
-    recurrence.use(wanted if on_cpu else recurrence.REFERENCE, threads)
-    chosen = recurrence.which(cell, torch.empty(0))
-    # torch's own threads would wait busily for work on the cores that the fused recurrence wants
-    torch.set_num_threads(1 if chosen == recurrence.FUSED else threads)
-    line = f"{chosen} recurrence, {threads} thread{'s' * (threads > 1)}"
-    if wanted == "auto" and on_cpu and not cpu.available():
-        line += f" (much slower): {cpu.reason()}"
-    Console(stderr=True).print(line, highlight=False, soft_wrap=True)
-    return chosen
+def report(cfg: DictConfig, lightning: pl.Trainer, module: Training) -> None:
+    """Shows the outcome beside the hyper-parameters in TensorBoard."""
+    if lightning.logger is None:
+        return
+    known = {key: value for key, value in outcome(module).items() if not np.isnan(value)}
+    keys = {"seed": cfg.seed, "replicas": cfg.replicas, **science(cfg)}
+    lightning.logger.log_hyperparams(keys, known)  # type: ignore[call-arg, arg-type]
+    lightning.logger.finalize("success")
 
 
-def outcome(population: Population) -> dict[str, float]:
-    """The numbers shown beside the hyper-parameters in TensorBoard."""
-    graded, nan = population.graded, float("nan")
+def outcome(module: Training) -> dict[str, float]:
+    """The numbers shown beside the hyper-parameters; NaN where there is none."""
+    population = module.population
+    solved = float(np.mean([status == SOLVED for status in population.status]))
     return {
-        "outcome/success_rate": float(np.mean([s == SOLVED for s in population.status])) if graded else nan,
+        "outcome/success_rate": solved if module.task.graded else float("nan"),
         "outcome/median_error": float(np.median(population.last["error"])),
         "outcome/median_loss": float(np.median(population.last["test_loss"])),
         "outcome/seconds": population.seconds,
     }
 
 
-def _cells(r: dict[str, Any]) -> Iterator[str]:
-    """Of one row of the closing table; empty where there is no number."""
-    yield from (str(r["seed"]), str(r["status"]), f"{r['updates']:,}")
-    numbers = {"error": (100, ".2f"), "best_error": (100, ".2f"), "loss": (1, ".3g"), "test_loss": (1, ".3g")}
-    for name, (factor, form) in (numbers | {"spectral_radius": (1, ".3f"), "seconds": (1, ".1f")}).items():
-        yield "" if np.isnan(r[name]) else format(factor * r[name], form)
+def settle_recurrence(cfg: DictConfig) -> str:
+    """Chooses the recurrence and the threads for the device that will be used, says so, and returns what it chose."""
+    wanted = cfg.recurrence
+    if wanted == recurrence.AUTO and cfg.resume is not None:  # on with what ran
+        before = RunDirectory(cfg.resume).configuration()
+        wanted = OmegaConf.select(before, "recurrence", default=recurrence.REFERENCE)
+    chosen = recurrence.settle(wanted, build_architecture(cfg.cell).cell, device(cfg), cfg.threads)
+    line = f"{chosen.backend} recurrence, {chosen.threads} thread{'s' * (chosen.threads > 1)}"
+    if chosen.reason is not None:
+        line += f" (much slower): {chosen.reason}"
+    Console(stderr=True).print(line, highlight=False, soft_wrap=True)
+    return chosen.backend
 
 
-def rate(results: list[dict[str, Any]]) -> str:
-    """Solved replicas of those that finished, with Wilson's interval."""
-    solved = sum(bool(r["solved"]) for r in results)
-    finished = sum(r["status"] != "interrupted" for r in results)
-    words = f"{solved}/{finished} solved"
-    if finished:
-        low, high = wilson(solved, finished)
-        words += f" ({100 * solved / finished:.0f} %, 95 % interval {100 * low:.0f}-{100 * high:.0f} %)"
-    if finished < len(results):
-        words += f", {len(results) - finished} interrupted"
-    return words
-
-
-def closing_table(rows: list[list[object]], directory: Path, graded: bool) -> None:
-    """Prints one row a replica, the success rate, and where things are."""
-    console = Console()
-    results = [dict(zip(RESULTS, row, strict=True)) for row in rows]
-    first = results[0]
-    length = f"{first['length']}" + (f"-{first['max_length']}" if first["max_length"] else "")
-    table = Table(
-        title=f"{first['task']}, length {length}, {first['cell']}, {first['optimizer']}", title_justify="left"
-    )
-    columns = ["seed", "status", "updates", "error %", "best %", "loss", "test loss", "radius", "seconds"]
-    shown = [[*_cells(r)] for r in results]
-    used = [k for k, _ in enumerate(columns) if any(cells[k] for cells in shown)]
-    for k in used:
-        table.add_column(columns[k], justify="right", min_width=11 if columns[k] == "status" else None)
-    for cells in shown:
-        table.add_row(*(cells[k] for k in used))
-    console.print(table)
-    if graded:
-        console.print(rate(results), highlight=False)
-    console.print(f"in {directory}: results.csv, history.csv, checkpoints/, TensorBoard events", soft_wrap=True)
+def device(cfg: DictConfig) -> torch.device:
+    """Where a population is going to live."""
+    on_cpu = cfg.trainer.accelerator == "cpu" or not torch.cuda.is_available()
+    return torch.device("cpu" if on_cpu else "cuda")

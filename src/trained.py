@@ -10,9 +10,11 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from src.cells import GRU, LSTM, Cell, Vanilla
+from src.cells import GRU, LSTM, Vanilla
 from src.config import ConfigurationError
-from src.network import Network
+from src.network import Architecture, Network, build_architecture
+from src.population import checkpoint
+from src.rundir import RunDirectory
 from tasks.draws import Stream, generator
 from tasks.task import Task
 
@@ -42,21 +44,19 @@ def load_population(directory: str | Path) -> Trained:
     Raises:
         ConfigurationError: no run there, none that has come to its first test, or one with a module that is not found.
     """
-    directory = Path(directory)
-    files = [directory / name for name in ("config.yaml", "results.csv", "checkpoints/last.ckpt")]
-    if missing := [str(file) for file in files if not file.is_file()]:
+    run = RunDirectory(directory)
+    missing = run.missing()
+    if missing:
         raise ConfigurationError([f"{directory}: no trained population there, {missing[0]} is missing"])
-    config = OmegaConf.load(files[0])
-    assert isinstance(config, DictConfig)
+    config = run.configuration()
     for part in (config.task, config.cell):
         try:
             hydra.utils.get_class(part._target_)
         except Exception as error:  # whatever an import raises
             problem = f"{directory}: {part._target_} cannot be found; a module of your own needs PYTHONPATH"
             raise ConfigurationError([problem]) from error
-    saved = torch.load(files[2], map_location="cpu", weights_only=True)["state_dict"]
-    stacks = {name.removeprefix("network."): stack for name, stack in saved.items()}
-    return Trained(config, Network(hydra.utils.instantiate(config.cell), stacks), pd.read_csv(files[1]))
+    stacks = checkpoint.read(run.checkpoint_file).parameters
+    return Trained(config, Network(build_architecture(config.cell), stacks), run.read_results())
 
 
 def load_replica(directory: str | Path, seed: int) -> tuple[nn.RNNBase, nn.Linear]:
@@ -74,7 +74,7 @@ def load_replica(directory: str | Path, seed: int) -> tuple[nn.RNNBase, nn.Linea
     row = population.seeds.index(seed)
     stacks = {name: p.detach()[row] for name, p in population.network.named_parameters()}
     inputs, (hidden, outputs) = len(stacks["W_in"]), stacks["W_out"].shape
-    rnn, readout = _module(population.network.cell)(inputs, hidden), nn.Linear(hidden, outputs)
+    rnn, readout = _module(population.network.architecture)(inputs, hidden), nn.Linear(hidden, outputs)
     _fill(rnn, readout, stacks)
     return rnn, readout
 
@@ -91,8 +91,9 @@ def initialize_(rnn: nn.RNNBase, readout: nn.Linear, start: str, seed: int = 0, 
         ValueError: a module of another kind than the start's, of several layers or directions, or without biases.
     """
     config = OmegaConf.merge(OmegaConf.load(CELLS / f"{start}.yaml"), keys, {"hidden_size": rnn.hidden_size})
-    cell: Cell = hydra.utils.instantiate(config)
-    own = _module(cell)(rnn.input_size, rnn.hidden_size)
+    architecture = build_architecture(config)
+    cell = architecture.cell
+    own = _module(architecture)(rnn.input_size, rnn.hidden_size)
     if (rnn.mode, 1, False, True, 0) != (own.mode, rnn.num_layers, rnn.bidirectional, rnn.bias, rnn.proj_size):
         raise ValueError(f"{start} starts {own}, not {rnn}")
     draws = generator(seed, Stream.START, 0)
@@ -100,9 +101,10 @@ def initialize_(rnn: nn.RNNBase, readout: nn.Linear, start: str, seed: int = 0, 
     _fill(rnn, readout, {name: torch.from_numpy(p) for name, p in parameters.items()})
 
 
-def _module(cell: Cell) -> Any:
+def _module(architecture: Architecture) -> Any:
     """Torch's module of the same equations."""
-    if cell.stacked:
+    cell = architecture.cell
+    if architecture.stacked:
         raise ValueError(f"{cell.name} has several layers; load_population() gives the network itself")
     if type(cell) is LSTM:
         return nn.LSTM

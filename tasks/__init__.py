@@ -1,1 +1,1 @@
-"""Pathological tasks: pure generators, their draws, and the data module."""
+"""Pathological tasks: pure generators, their draws, and mini-batches of them."""

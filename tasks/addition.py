@@ -10,7 +10,7 @@ One sequence of length 10; the first mark lies in the first tenth, the second in
 
 import numpy as np
 
-from tasks.task import Regression
+from tasks.task import Regression, Split
 
 
 def marked_values(length: int, batch: int, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -44,5 +44,7 @@ class Addition(Regression):
     inputs = 2
     minimum_length = 10
 
-    def draw(self, length: int, batch: int, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def draw(
+        self, length: int, batch: int, draws: np.random.Generator, split: Split = Split.TRAIN
+    ) -> tuple[np.ndarray, np.ndarray]:
         return addition(length, batch, draws)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.task import Classification
+from tasks.task import Classification, Split
 
 
 def memorization(
@@ -42,12 +42,16 @@ class Memorization(Classification):
         items: values to be repeated.
     """
 
-    every_step, judged = True, "every"
+    every_step = True
+    judged = "every"
 
     def __init__(self, values: int = 2, items: int = 5, **common: Any) -> None:
         super().__init__(**common)
         self.values, self.items = values, items
-        self.inputs, self.outputs = values + 2, values + 1
+        self.inputs = values + 2
+        self.outputs = values + 1
 
-    def draw(self, length: int, batch: int, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def draw(
+        self, length: int, batch: int, draws: np.random.Generator, split: Split = Split.TRAIN
+    ) -> tuple[np.ndarray, np.ndarray]:
         return memorization(length, batch, draws, self.values, self.items)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tasks.addition import marked_values
-from tasks.task import Regression
+from tasks.task import Regression, Split
 
 
 def multiplication(length: int, batch: int, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -18,5 +18,7 @@ class Multiplication(Regression):
     inputs = 2
     minimum_length = 10
 
-    def draw(self, length: int, batch: int, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def draw(
+        self, length: int, batch: int, draws: np.random.Generator, split: Split = Split.TRAIN
+    ) -> tuple[np.ndarray, np.ndarray]:
         return multiplication(length, batch, draws)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.task import Classification
+from tasks.task import Classification, Split
 
 SYMBOLS = 100
 
@@ -49,5 +49,7 @@ class Permutation(Classification):
         self.predict = predict
         self.every_step = predict == "every"
 
-    def draw(self, length: int, batch: int, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def draw(
+        self, length: int, batch: int, draws: np.random.Generator, split: Split = Split.TRAIN
+    ) -> tuple[np.ndarray, np.ndarray]:
         return permutation(length, batch, draws, self.predict)

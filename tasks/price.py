@@ -15,7 +15,7 @@ import numpy as np
 from scipy.signal import lfilter
 from torch import Tensor
 
-from tasks.task import Task, mean
+from tasks.task import Split, Task, mean
 
 
 def prices(
@@ -72,7 +72,9 @@ class Price(Task):
     """
 
     outputs = 2
-    every_step = fixed_data = True
+    every_step = True
+    epochs = True
+    graded = False
     minimum_length = 2
 
     def __init__(self, window: int = 128, discount: float = 0.98, *, length: int, **keys: Any) -> None:
@@ -83,7 +85,9 @@ class Price(Task):
         inspect.signature(prices).bind(length, batch=1, draws=None, **keys)  # or it is said now what is unknown
         self.inputs, self.discount, self.keys = window, discount, keys
 
-    def draw(self, length: int, batch: int, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def draw(
+        self, length: int, batch: int, draws: np.random.Generator, split: Split = Split.TRAIN
+    ) -> tuple[np.ndarray, np.ndarray]:
         price_TB = prices(length, batch, draws, **self.keys)
         return changes(price_TB, self.inputs), action_values(price_TB, self.discount)
 

@@ -4,6 +4,7 @@ Shapes: R replicas, T steps, B sequences, I inputs, O outputs; ``l`` is the leng
 """
 
 from abc import ABC, abstractmethod
+from enum import Enum
 from math import floor
 from typing import ClassVar
 
@@ -11,6 +12,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+class Split(Enum):
+    """What sequences are drawn for. A generator makes fresh ones for all three; a corpus has a part for each."""
+
+    TRAIN = "train"
+    TEST = "test"  # of success, while training goes on
+    EVALUATION = "evaluation"  # of what was trained
 
 
 class Task(ABC):
@@ -32,8 +41,10 @@ class Task(ABC):
     """Shortest L whose windows hold a step."""
     every_step: bool = False
     """Whether there is a target at every step: target_RTB and output_RTBO instead of target_RB and output_RBO."""
-    fixed_data: bool = False
-    """Whether a replica learns from the same ``batch_size`` sequences in every epoch; answers are then not judged."""
+    epochs: ClassVar[bool] = False
+    """Whether a replica learns from the same ``batch_size`` sequences in every epoch, not from fresh ones for ever."""
+    graded: ClassVar[bool] = True
+    """Whether answers are right or wrong, so that a replica can solve the task; else only its loss is known."""
     judged: str = "last"
     """With targets at every step: whether the answer at the ``last`` step decides what is wrong, or ``every`` one."""
 
@@ -59,8 +70,16 @@ class Task(ABC):
         return nominal + (int(draws.integers(spread)) if spread > 0 else 0)
 
     @abstractmethod
-    def draw(self, length: int, batch: int, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Sequences and targets as a function of the draws alone.
+    def draw(
+        self, length: int, batch: int, draws: np.random.Generator, split: Split = Split.TRAIN
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Sequences and targets as a function of the arguments alone.
+
+        Args:
+            length: steps of every sequence.
+            batch: number of sequences.
+            draws: the only source of randomness.
+            split: what the sequences are for; no matter to a task that makes them up.
 
         Returns:
             inputs_TB (symbols, integers) or inputs_TBI (float32), and target_B, or target_TB if ``every_step``.

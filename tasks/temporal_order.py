@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.task import Classification
+from tasks.task import Classification, Split
 
 SYMBOLS = "ABcdef"
 
@@ -48,12 +48,15 @@ class TemporalOrder(Classification):
         positions: ``pascanu`` or ``galvan``, see :func:`temporal_order`.
     """
 
-    inputs, outputs = len(SYMBOLS), 4
+    inputs = len(SYMBOLS)
+    outputs = 4
     minimum_length = 10
 
     def __init__(self, positions: str = "pascanu", **common: Any) -> None:
         super().__init__(**common)
         self.positions = positions
 
-    def draw(self, length: int, batch: int, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def draw(
+        self, length: int, batch: int, draws: np.random.Generator, split: Split = Split.TRAIN
+    ) -> tuple[np.ndarray, np.ndarray]:
         return temporal_order(length, batch, draws, self.positions)

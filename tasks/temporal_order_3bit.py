@@ -9,7 +9,7 @@ One sequence of length 20 and the windows that hold the three relevant symbols::
 
 import numpy as np
 
-from tasks.task import Classification
+from tasks.task import Classification, Split
 from tasks.temporal_order import SYMBOLS
 
 
@@ -33,8 +33,11 @@ def temporal_order_3bit(length: int, batch: int, draws: np.random.Generator) -> 
 class TemporalOrder3Bit(Classification):
     """Chance: 87.5 % wrong."""
 
-    inputs, outputs = len(SYMBOLS), 8
+    inputs = len(SYMBOLS)
+    outputs = 8
     minimum_length = 10
 
-    def draw(self, length: int, batch: int, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def draw(
+        self, length: int, batch: int, draws: np.random.Generator, split: Split = Split.TRAIN
+    ) -> tuple[np.ndarray, np.ndarray]:
         return temporal_order_3bit(length, batch, draws)

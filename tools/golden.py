@@ -23,12 +23,26 @@ from pathlib import Path
 
 sys.path.insert(0, os.getcwd())  # the checkout in which this is run, wherever this file lies
 
-SMALL = (
-    "replicas=3 seed=5 block=4 cell.hidden_size=13 task.batch_size=6 success.check_every=5 success.sequences=60 logger=none "
-    "callbacks.metrics.every=3 callbacks.diagnostics.every=1 callbacks.diagnostics.sequences=2"
-).split()
+SMALL = [
+    "replicas=3",
+    "seed=5",
+    "block=4",
+    "cell.hidden_size=13",
+    "task.batch_size=6",
+    "success.check_every=5",
+    "success.sequences=60",
+    "logger=none",
+    "callbacks.metrics.every=3",
+    "callbacks.diagnostics.every=1",
+    "callbacks.diagnostics.sequences=2",
+]
 STREAM = ["task.length=12", "trainer.max_steps=12"]
-EPOCHS = "task.length=40 trainer.max_epochs=4 callbacks.truncated_bptt.parts=[3,1] callbacks.truncated_bptt.patience=1".split()
+EPOCHS = [
+    "task.length=40",
+    "trainer.max_epochs=4",
+    "callbacks.truncated_bptt.parts=[3,1]",
+    "callbacks.truncated_bptt.patience=1",
+]
 
 SPECIAL = {
     "leave": ["success.max_error=0.7", "trainer.max_steps=40"],

@@ -6,7 +6,7 @@ from types import FrameType
 
 import pytorch_lightning as pl
 
-from src.module import Training
+from src.training.module import Training
 
 
 class Interrupt(pl.Callback):

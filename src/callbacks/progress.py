@@ -3,46 +3,75 @@
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from src.module import Training
+from src.population import Population
+from src.rundir import SOLVED
+from src.training.module import Training
 
 REFRESH = 0.25
 """Seconds between two looks at the line."""
 
 
+def summary(population: Population, graded: bool) -> str:
+    """Says in one line how far a population is: updates, solved k/R, the best errors.
+
+    Args:
+        graded: whether answers are right or wrong; else epochs and losses are said.
+    """
+    if not graded:
+        losses = " ".join(f"{loss:.3g}" for loss in sorted(population.means["check"]["loss"])[:5])
+        return f"{population.epochs.max():>7,} epochs, {population.step:,} updates  losses {losses}"
+    solved = population.status.count(SOLVED)
+    errors = sorted(error for error in population.last["best_error"] if not np.isnan(error))
+    best = " ".join(f"{100 * error:.2g}" for error in errors[:5]) or "-"
+    return f"{population.step:>7,} updates  solved {solved}/{len(population.seeds)}  best errors {best} %"
+
+
 class Progress(pl.Callback):
-    """Updates, updates a second, solved k/R, the best errors. Without a terminal, a line at every check."""
+    """Shows updates, updates a second, solved k/R, the best errors. Without a terminal, a line at every check."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True)
         self.bar: Bar | None = None
-        self.drawn = self.since = 0.0
+        self.drawn = 0.0  # when the line was last drawn
+        self.since = 0.0  # when this part of the run began
+        self.first = 0  # and after how many updates
 
     def on_train_start(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
-        self.since, self.first = perf_counter(), module.population.step
+        self.since = perf_counter()
+        self.first = module.population.step
         if self.console.is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(24), TimeRemainingColumn(compact=True))
             self.bar = Bar(*columns, console=self.console, transient=True)
-            epochs = module.task.fixed_data and module.max_epochs is not None
-            self.done = (lambda: int(module.population.epochs.max())) if epochs else (lambda: module.population.step)
-            total = module.max_epochs if epochs else module.max_steps
-            self.task = self.bar.add_task("", total=total, completed=self.done())
+            total = module.max_epochs if self.in_epochs(module) else module.max_steps
+            self.task = self.bar.add_task("", total=total, completed=self.done(module))
             self.bar.start()
+
+    def in_epochs(self, module: Training) -> bool:
+        """Whether the budget is one of epochs."""
+        return module.task.epochs and module.max_epochs is not None
+
+    def done(self, module: Training) -> int:
+        """How much of the budget is used up."""
+        population = module.population
+        return int(population.epochs.max()) if self.in_epochs(module) else population.step
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
         if self.bar is not None and (perf_counter() - self.drawn > REFRESH):
             self.drawn = perf_counter()
-            self.bar.update(self.task, completed=self.done(), description=self.line(module))
+            self.bar.update(self.task, completed=self.done(module), description=self.line(module))
         elif self.bar is None and (module.check_due or module.stopping):
             self.console.print(self.line(module), highlight=False, soft_wrap=True)
 
     def line(self, module: Training) -> str:
+        """The line itself."""
         rate = (module.population.step - self.first) / max(perf_counter() - self.since, 1e-9)
-        return f"{module.population}  {rate:.0f} updates/s"
+        return f"{summary(module.population, module.task.graded)}  {rate:.0f} updates/s"
 
     def on_train_end(self, *_: Any) -> None:
         if self.bar is not None:

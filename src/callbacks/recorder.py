@@ -1,24 +1,24 @@
-"""Writes what a run leaves, at its start and at every check: whatever ends it, tables and checkpoint are there."""
+"""What a run leaves, written at its start and at every check: whatever ends it, tables and checkpoint are there."""
 
 import logging
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import pytorch_lightning as pl
 
-from src.module import Training
-from src.results import HISTORY, RESULTS, history_rows, results_rows, write_csv
+from src.callbacks.progress import summary
+from src.rundir import RunDirectory
+from src.training.module import Training
+from src.training.rows import history_rows, results_rows
 
 log = logging.getLogger(__name__)
-
 
 SECONDS = 10.0
 """Least time between two writes where every epoch is a check."""
 
 
 class Recorder(pl.Callback):
-    """results.csv, history.csv and checkpoints/last.ckpt in the trainer's directory."""
+    """Writes results.csv, history.csv and checkpoints/last.ckpt into the trainer's directory."""
 
     def __init__(self) -> None:
         self.history: list[list[Any]] = []
@@ -30,10 +30,10 @@ class Recorder(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
         if module.check_due:
             self.report(module)
-        fresh = not module.task.fixed_data or perf_counter() - self.written > SECONDS
+        fresh = not module.task.epochs or perf_counter() - self.written > SECONDS
         if (module.check_due and fresh) or module.stopping:
             self.write(trainer, module)
-            trainer.save_checkpoint(Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt")
+            trainer.save_checkpoint(RunDirectory(trainer.default_root_dir).checkpoint_file)
 
     def on_train_end(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
         if module.population.unreported:
@@ -47,12 +47,14 @@ class Recorder(pl.Callback):
         population = module.population
         self.history += history_rows(population, sorted(population.unreported))
         population.unreported.clear()
-        log.info(population)
+        log.info(summary(population, module.task.graded))
 
     def write(self, trainer: pl.Trainer, module: Training) -> None:
-        directory, self.written = Path(trainer.default_root_dir), perf_counter()
-        write_csv(directory / "results.csv", RESULTS, results_rows(module.population, module.config))
-        write_csv(directory / "history.csv", HISTORY, self.history)
+        """Writes both tables as they are now."""
+        self.written = perf_counter()
+        run = RunDirectory(trainer.default_root_dir)
+        run.write_results(results_rows(module.population, module.config, module.task.graded))
+        run.write_history(self.history, module.population.extra)
 
     def state_dict(self) -> dict[str, Any]:
         return {"history": self.history}

@@ -4,11 +4,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from src.module import Training
-from src.network import Network
-from src.population import BUDGET, DIVERGED, SOLVED
-from tasks.datamodule import collate
-from tasks.draws import Stream, generator
+from src.rundir import BUDGET, DIVERGED, SOLVED
+from src.training.module import Training
+from tasks.data import evaluation_batch
 
 
 class Success(pl.Callback):
@@ -20,33 +18,37 @@ class Success(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
         population = module.population
-        if module.task.fixed_data:
+        if module.task.epochs:
             population.read("check")
             population.leave(module.spent_R[population.live], BUDGET)
         elif module.check_due and population.live:
-            self.test(module, full=False)
+            if module.task.graded:
+                self.test(module, full=False)
+            else:
+                population.read("check")
 
     def on_train_end(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
         population = module.population
-        if module.task.fixed_data:
+        if not module.task.graded:
             if population.interrupt is None:
                 self.test_loss(module)
         elif population.live and module.spent:
-            lost_A = (~population.theta_AP.isfinite().all(1)).cpu().numpy()  # by the last update itself
+            lost_A = (~population.stack.theta_AP.isfinite().all(1)).cpu().numpy()  # by the last update itself
             self.test(module, full=True)
             population.leave(lost_A, DIVERGED)
 
     def test_loss(self, module: Training) -> None:
-        """Of all replicas as they ended, on as many fresh sequences as in training, the same ones for every method."""
-        population, task = module.population, module.task
-        network = Network(module.cell, population.parameters())
+        """Tests all replicas as they ended, on as many fresh sequences as in training, the same for every method."""
+        population = module.population
+        task = module.task
+        network = population.everyone()
         for row, seed in enumerate(population.seeds):
-            draws = generator(seed, Stream.EVALUATION, task.length)
-            batch = collate([task.draw(task.length, task.batch_size, draws)])
+            batch = evaluation_batch(task, seed, 0, task.batch_size)
             loss_R = network.select([row]).loss(batch.to(network.W.device), task)
             population.last["test_loss"][row] = float(loss_R)
 
     def test(self, module: Training, full: bool) -> None:
+        """Tests the living; whoever passes has solved the task, and leaves."""
         population = module.population
         passed_A = module.test(list(range(len(population.live))), full)
         population.read("check")

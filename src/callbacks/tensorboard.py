@@ -5,12 +5,17 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 
-from src.module import Training
-from src.population import SOLVED
+from src.rundir import SOLVED
+from src.training.module import Training
 
 
 def medians(values: dict[str, np.ndarray], seeds: list[int], curves: int) -> dict[str, float]:
-    """Tags and scalars: the median over all replicas whose value is known, and each replica's own if they are few."""
+    """Scalars by tag: the median over all replicas whose value is known, and each replica's own if they are few.
+
+    Args:
+        values: R numbers per tag.
+        curves: most replicas that get a tag of their own.
+    """
     scalars = {}
     for tag, of_replica in values.items():
         known = of_replica[~np.isnan(of_replica)]
@@ -46,14 +51,16 @@ class Metrics(pl.Callback):
         self.log_check(trainer, module)
 
     def log_check(self, trainer: pl.Trainer, module: Training) -> None:
+        """Logs what is known since the last test."""
         population = module.population
         tags = {"val/error": "error", "val/loss": "test_loss", "diag/spectral_radius": "spectral_radius"}
         values = {tag: population.last[column] for tag, column in tags.items()}
         scalars = medians(values, population.seeds, self.curves)
-        if population.graded:
+        if module.task.graded:
             scalars["val/success_rate"] = float(np.mean([status == SOLVED for status in population.status]))
         self.send(trainer, module, scalars)
 
     def send(self, trainer: pl.Trainer, module: Training, scalars: dict[str, float]) -> None:
+        """Hands scalars to the logger, if there is one."""
         if trainer.logger is not None:
             trainer.logger.log_metrics(scalars, step=module.population.step)

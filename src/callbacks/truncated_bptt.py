@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 
-from src.module import Training
-from src.population import PLATEAU
+from src.rundir import PLATEAU
+from src.training.module import Training
 
 
 def cut(length: int, parts: int) -> list[int]:
-    """Borders of so many parts in order, their lengths differing by at most one."""
+    """Borders of so many parts in order, whose lengths differ by at most one."""
     return [part * length // parts for part in range(parts + 1)]
 
 
@@ -29,13 +29,15 @@ class TruncatedBPTT(pl.Callback):
     """
 
     def __init__(self, parts: list[int], patience: int | None = None, steps: int | None = None) -> None:
-        self.parts, self.patience, self.steps = list(parts), patience, steps
+        self.parts = list(parts)
+        self.patience = patience
+        self.steps = steps
 
     def setup(self, trainer: pl.Trainer, module: Training, stage: str) -> None:  # type: ignore[override]
         replicas = len(module.population.seeds)
-        self.stage, self.waited = np.zeros(replicas, dtype=int), np.zeros(replicas, dtype=int)
+        self.stage = np.zeros(replicas, dtype=int)
+        self.waited = np.zeros(replicas, dtype=int)
         self.least = np.full(replicas, np.inf)
-        module.borders = self.borders
 
     def borders(self, replica: int, length: int) -> list[int]:
         """Where the sequences of a replica are cut now, from 0 to their length."""
@@ -44,23 +46,27 @@ class TruncatedBPTT(pl.Callback):
         return cut(length, self.parts[self.stage[replica]])
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
-        if module.task.fixed_data and self.patience is not None:
+        if module.task.epochs and self.patience is not None:
             population = module.population
             loss = population.read("check")["loss"]
             ended = [self.advance(r, loss[r]) for r in population.live]
             population.leave(ended, PLATEAU)
 
     def advance(self, replica: int, loss: float) -> bool:
-        """Notes the loss of an epoch; whether the replica has come to the end of its last stage."""
+        """Notes the loss of an epoch; returns whether the replica has come to the end of its last stage."""
         assert self.patience is not None
         if loss < self.least[replica]:
-            self.least[replica], self.waited[replica] = loss, 0
+            self.least[replica] = loss
+            self.waited[replica] = 0
             return False
         self.waited[replica] += 1
         if self.waited[replica] < self.patience:
             return False
-        self.stage[replica], self.waited[replica], self.least[replica] = self.stage[replica] + 1, 0, np.inf
-        return bool(self.stage[replica] == (1 if self.steps is not None else len(self.parts)))
+        self.stage[replica] += 1
+        self.waited[replica] = 0
+        self.least[replica] = np.inf
+        stages = 1 if self.steps is not None else len(self.parts)
+        return bool(self.stage[replica] == stages)
 
     def state_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name).tolist() for name in ("stage", "waited", "least")}

@@ -5,9 +5,23 @@ first part of the state. The time loop (src/recurrence) knows no more than that,
 be had as an AutogradCell: a step forward in torch's operations.
 """
 
-from src.cells.cell import AutogradCell, Cell, ExplicitCell, Parameters
+from src.cells.cell import AutogradCell, Cell, ExplicitCell, Parameters, State, Weights
 from src.cells.gru import GRU
 from src.cells.lstm import LSTM
+from src.cells.starts import Gaussian, Start, Uniform
 from src.cells.vanilla import Vanilla
 
-__all__ = ["GRU", "LSTM", "AutogradCell", "Cell", "ExplicitCell", "Parameters", "Vanilla"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "AutogradCell",
+    "Cell",
+    "ExplicitCell",
+    "Gaussian",
+    "Parameters",
+    "Start",
+    "State",
+    "Uniform",
+    "Vanilla",
+    "Weights",
+]

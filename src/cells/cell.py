@@ -2,16 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from dataclasses import dataclass, field
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from src.recurrence.interface import Weights
-
 State = tuple[Tensor, ...]
 """Parts of the state handed to the next step, each RBH; the first is h, what the readout sees."""
+
+NAMES = ("W", "W_in", "b", "W_out", "b_out")
+"""The weights that every cell has, in the order in which gradients are handed on."""
 
 
 class Parameters(NamedTuple):
@@ -24,16 +25,32 @@ class Parameters(NamedTuple):
     b_out: np.ndarray  # O
 
 
+@dataclass
+class Weights:
+    """Weights of R replicas, or their gradients. Without ``W_in`` and ``b`` the inputs are the drive z itself.
+
+    ``own`` holds the parameters that only the cell itself knows.
+    """
+
+    W: Tensor  # RHG
+    W_in: Tensor | None = None  # RIG
+    b: Tensor | None = None  # RG
+    W_out: Tensor | None = None  # RHO; of the readout
+    b_out: Tensor | None = None  # RO
+    own: dict[str, Tensor] = field(default_factory=dict)
+
+    def named(self) -> list[tuple[str, Tensor]]:
+        """Name and tensor of those that are there, the cell's own left out."""
+        known = [(name, getattr(self, name)) for name in NAMES]
+        return [(name, tensor) for name, tensor in known if tensor is not None]
+
+
 class Cell(ABC):
-    """What all cells have; one of one's own subclasses :class:`ExplicitCell` or :class:`AutogradCell`.
+    """What all cells have; one of your own subclasses :class:`ExplicitCell` or :class:`AutogradCell`.
 
     Args:
         name: what tables call it.
         hidden_size: H, units.
-        layers: of such cells, each fed by h of the one below.
-        dense: tanh layers before them, without recurrence (M19: 2).
-        dense_size: units of each; H if not given.
-        noise: standard deviation of the Gaussian noise added to what goes from layer to layer in training (M19).
     """
 
     gates: ClassVar[int] = 1
@@ -43,23 +60,9 @@ class Cell(ABC):
     own: ClassVar[tuple[str, ...]] = ()
     """Parameters that only this cell knows, see :meth:`start_own`."""
 
-    def __init__(
-        self,
-        name: str,
-        hidden_size: int,
-        layers: int = 1,
-        dense: int = 0,
-        dense_size: int | None = None,
-        noise: float = 0.0,
-    ) -> None:
+    def __init__(self, name: str, hidden_size: int) -> None:
         self.name = name
         self.hidden_size = hidden_size
-        self.layers, self.dense, self.dense_size, self.noise = layers, dense, dense_size or hidden_size, noise
-
-    @property
-    def stacked(self) -> bool:
-        """Whether there is more than one recurrent layer between input and readout."""
-        return self.layers > 1 or self.dense > 0
 
     def select(self, rows: Sequence[int]) -> "Cell":
         """The cell of some of the replicas, where it holds anything per replica."""
@@ -70,19 +73,19 @@ class Cell(ABC):
         """Draws one replica's initial parameters for I inputs and O outputs."""
 
     def start_own(self, draws: np.random.Generator) -> dict[str, np.ndarray]:
-        """Then draws those named in ``own``, float32; an :class:`AutogradCell` may have some."""
+        """Draws those named in ``own``, float32, after the others; an :class:`AutogradCell` may have some."""
         return {}
 
 
 class ExplicitCell(Cell):
-    """``a_t = z_t + h_{t-1} W``, and then one step forward and one step back, elementwise, written down.
+    """A cell ``a_t = z_t + h_{t-1} W``, then one step forward and one step back, elementwise, written down.
 
-    Needs no autograd, and the directions that reweight the factors of the gradient (Ω) work with it.
+    It needs no autograd, and directions that reweight the factors of the gradient (Ω) work with it.
     """
 
     @abstractmethod
     def advance(self, a: Tensor, before: State) -> tuple[State, State]:
-        """Step t. ``a`` RBG may be overwritten.
+        """Takes step t. ``a`` RBG may be overwritten.
 
         Returns:
             the state after the step, and what :meth:`pull_back` wants to keep of it.
@@ -90,7 +93,7 @@ class ExplicitCell(Cell):
 
     @abstractmethod
     def pull_back(self, d: State, before: State, after: State, kept: State) -> tuple[Tensor, State]:
-        """Step t backwards, from ``d`` = dL/d(state after), the total derivative.
+        """Takes step t backwards, from ``d`` = dL/d(state after), the total derivative.
 
         Returns:
             delta = dL/da RBG, and what flows to the state before other than through W: one tensor for each part of
@@ -99,14 +102,14 @@ class ExplicitCell(Cell):
 
 
 class AutogradCell(Cell):
-    """One step forward in plain torch operations; autograd goes back. Slower, and without Ω.
+    """A cell whose step forward is written in plain torch operations; autograd goes back. Slower, and without Ω.
 
     For replicas to be independent bit for bit (law 1) use :func:`src.linalg.matmul` and :func:`logistic`.
     """
 
     @abstractmethod
-    def step(self, z_RBG: Tensor, state: State, weights: "Weights") -> State:
-        """Step t.
+    def step(self, z_RBG: Tensor, state: State, weights: Weights) -> State:
+        """Takes step t.
 
         Args:
             z_RBG: x_t W_in + b.

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from src.cells.cell import ExplicitCell, Parameters, State, logistic
-from src.linalg import spectral_radius
+from src.cells.starts import Gaussian, Start
 
-# σ and σ' as a function of h = σ(a)
+# σ, and σ' as a function of h = σ(a)
 Function = Callable[[Tensor], Tensor]
 ACTIVATIONS: dict[str, tuple[Function, Function]] = {
     "tanh": (torch.tanh, lambda h: 1 - h * h),
@@ -23,14 +23,16 @@ ACTIVATIONS: dict[str, tuple[Function, Function]] = {
 
 
 class Vanilla(ExplicitCell):
-    """W_in, W_out ~ N(0, std); W ~ N(0, std), made sparse and scaled if asked to; biases 0.
+    """The cell of P13 and G16.
 
     Args:
         activation: ``tanh``, ``sigmoid``, ``relu``, ``elu`` or ``identity``; or one of these for each replica.
-        std: standard deviation of the normal draws (P13, G16).
-        connections: if given, non-zero entries of W per unit (P13: 15); all of them in a smaller network.
-        side: whose connections these are: ``outgoing``, a row of W (Pcode), or ``incoming``, a column (P13's text).
-        spectral_radius: if given, W is scaled to it (P13: .95; G16, algorithm 2: ρ).
+        start: draws the initial parameters, see src/cells/starts.py.
+        gaussian: keys of the :class:`~src.cells.starts.Gaussian` start that is taken where none is given: ``std``,
+            ``connections``, ``side``, ``spectral_radius``.
+
+    Raises:
+        TypeError: a start and one of these keys.
     """
 
     def __init__(
@@ -38,24 +40,21 @@ class Vanilla(ExplicitCell):
         name: str,
         hidden_size: int,
         activation: str | Sequence[str] = "tanh",
-        std: float = 0.1,
-        connections: int | None = None,
-        side: str = "outgoing",
-        spectral_radius: float | None = None,
-        **stack: Any,
+        start: Start | None = None,
+        **gaussian: Any,
     ) -> None:
-        super().__init__(name, hidden_size, **stack)
+        super().__init__(name, hidden_size)
+        if start is not None and gaussian:
+            raise TypeError(f"start: cannot be given beside {', '.join(gaussian)}")
         self.activation = activation
-        self.std = std
-        self.connections = connections
-        self.side = side
-        self.spectral_radius = spectral_radius
+        self.starting = Gaussian(**gaussian) if start is None else start
 
     def names(self, replicas: int) -> list[str]:
         """The activation of each replica."""
         return [self.activation] * replicas if isinstance(self.activation, str) else list(self.activation)
 
     def select(self, rows: Sequence[int]) -> "Vanilla":
+        """The cell of some of the replicas, with their activations."""
         if isinstance(self.activation, str):
             return self
         other = copy(self)
@@ -68,15 +67,17 @@ class Vanilla(ExplicitCell):
             return ACTIVATIONS[self.activation][which](x_RBH)
         return torch.stack([ACTIVATIONS[name][which](x) for name, x in zip(self.activation, x_RBH, strict=True)])
 
+    def _name(self, replica: int) -> str:
+        """The activation of one replica."""
+        return self.activation if isinstance(self.activation, str) else self.activation[replica]
+
     def slope(self, replica: int, h: Tensor) -> Tensor:
         """σ'(a) of one replica, from h = σ(a)."""
-        name = self.activation if isinstance(self.activation, str) else self.activation[replica]
-        return ACTIVATIONS[name][1](h)
+        return ACTIVATIONS[self._name(replica)][1](h)
 
     def steepest(self, replica: int) -> float:
-        """Largest σ' there is: 1/4 for sigmoid, 1 for all others."""
-        name = self.activation if isinstance(self.activation, str) else self.activation[replica]
-        return 0.25 if name == "sigmoid" else 1.0
+        """The largest σ' there is: 1/4 for sigmoid, 1 for all others."""
+        return 0.25 if self._name(replica) == "sigmoid" else 1.0
 
     def advance(self, a: Tensor, before: State) -> tuple[State, State]:
         return (self._each(0, a),), ()
@@ -85,13 +86,4 @@ class Vanilla(ExplicitCell):
         return d[0] * self._each(1, after[0]), ()
 
     def start(self, inputs: int, outputs: int, draws: np.random.Generator) -> Parameters:
-        H = self.hidden_size
-        W_in = draws.normal(0, self.std, (inputs, H))
-        W = draws.normal(0, self.std, (H, H))
-        W_out = draws.normal(0, self.std, (H, outputs))
-        if self.connections is not None:
-            keep = draws.permuted(np.tile(np.arange(H), (H, 1)), axis=1) < self.connections
-            W *= keep if self.side == "outgoing" else keep.T
-        if self.spectral_radius is not None:
-            W *= self.spectral_radius / spectral_radius(torch.from_numpy(W))
-        return Parameters(*(p.astype(np.float32) for p in (W_in, W, np.zeros(H), W_out, np.zeros(outputs))))
+        return self.starting(inputs, self.hidden_size, outputs, draws)

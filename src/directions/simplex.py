@@ -1,18 +1,88 @@
-"""Galvan's direction: temporal gradients of one length, weighted at random (src/recurrence/temporal.py)."""
+"""Galvan's direction: temporal gradients of one length, weighted at random (G16, eq. 25-27, algorithm 3).
 
-from collections.abc import Sequence
-from typing import Self
+With ∇_t the temporal gradients (src/directions/temporal.py)::
 
+    s = Σ_t w_t ∇_t,   w_t = β_t / ‖∇_t‖, or β_t where ‖∇_t‖ < 1e-8;   d = -‖∇L‖ s / ‖s‖
+
+and -∇L instead where ‖∇L‖ > ψ (conditional switching), where s is 0 or anything is not finite, and, if asked for, where
+d is no descent direction. β_t > 0, Σβ = 1, drawn anew for each update and replica.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from src.directions.plain import Direction
-from src.recurrence import Copies, Rows, SimplexTerm, Tape, simplex
-from src.recurrence.temporal import FORMS, betas
+from src.directions.direction import Direction, Draws
+from src.directions.tape import Copies, Product
+from src.directions.temporal import norms, sums, whole
+from tasks.draws import Stream, words
+
+TINY = 1e-8
+"""Steps whose gradient's norm is below this are not divided by it."""
+
+FORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"uniform": lambda u: u, "exponential": lambda u: np.exp(1 - u)}
+"""β before it is divided by its sum, of u ~ U(0, 1): in G16's repository the one in the runs on addition, the other in
+those on temporal order."""
+
+
+def betas(draws: Draws, length_R: Tensor, steps: int, form: str) -> Tensor:
+    """β_RT of replicas of these seeds and numbers of updates; 0 beyond a replica's length."""
+    beta_RT = np.zeros((len(draws), steps), dtype=np.float32)
+    for row, (seed, update), length in zip(beta_RT, draws, length_R.tolist(), strict=True):
+        u = (words(seed, Stream.BETA, update, length) >> np.uint64(11)) * 2.0**-53
+        weight = FORMS[form](u)
+        row[:length] = weight / weight.sum()
+    return torch.from_numpy(beta_RT).to(length_R.device)
+
+
+@dataclass
+class SimplexCombination:
+    """The simplex direction of one update.
+
+    Args:
+        betas: β_RT of replicas of these lengths, for so many steps.
+        psi_R: ψ; infinity: no switching.
+        descent: whether ∇L is taken where d is no descent direction.
+    """
+
+    betas: Callable[[Tensor, int], Tensor]
+    psi_R: Tensor
+    descent: bool
+
+    def __call__(
+        self, products: list[Product | Copies], gradients: dict[str, Tensor], length_R: Tensor, steps: int
+    ) -> None:
+        """Overwrites the gradients with -d, what is subtracted from the parameters."""
+        weight_RT = self.weights(norms(products, length_R, steps), length_R, steps)
+        plain = sums(products, None, length_R)
+        weighted = sums(products, weight_RT, length_R)
+        g_RP = torch.cat([gradient.flatten(1) for gradient in plain.values()], 1).double()
+        s_RP = torch.cat([weighted[name].flatten(1) for name in plain], 1).double()
+        g_R = g_RP.square().sum(1).sqrt()
+        s_R = s_RP.square().sum(1).sqrt()
+        taken_R = (s_R > 0) & ~(g_R > self.psi_R)  # NaN is not above 0
+        if self.descent:
+            taken_R &= (g_RP * s_RP).sum(1) > 0
+        scale_R = torch.where(taken_R, g_R / s_R, 1.0).float()
+        for name, gradient in plain.items():
+            shape = (-1, *[1] * (gradient.ndim - 1))
+            d = torch.where(taken_R.view(shape), weighted[name], gradient) * scale_R.view(shape)
+            gradients[name].copy_(d)
+
+    def weights(self, squares: dict[str, Tensor], length_R: Tensor, steps: int) -> Tensor:
+        """w_RT from the squared norms of the parameters' temporal gradients."""
+        beta_RT = self.betas(length_R, steps)
+        norm_RT = whole(squares).sqrt()
+        weight_RT = torch.where(norm_RT < TINY, beta_RT, beta_RT / norm_RT)
+        return torch.where(norm_RT.isinf(), torch.nan, weight_RT)  # else the step would be left out
 
 
 class Simplex(Direction):
-    """d = -‖∇L‖ s / ‖s‖, s = Σ β_t ∇_t / ‖∇_t‖ (G16, algorithm 3), with each replica's ψ from the settings.
+    """d = -‖∇L‖ s / ‖s‖, s = Σ β_t ∇_t / ‖∇_t‖ (G16, algorithm 3), each replica with its own ψ.
 
     Args:
         beta: ``uniform``, β_t ∝ u_t, or ``exponential``, β_t ∝ exp(1 - u_t), u ~ U(0, 1).
@@ -22,20 +92,16 @@ class Simplex(Direction):
         ValueError: any other ``beta``.
     """
 
+    settings: ClassVar[dict[str, float]] = {"psi": float("inf")}
+
     def __init__(self, beta: str = "exponential", descent: bool = False) -> None:
         if beta not in FORMS:
             raise ValueError(f"beta={beta}: must be {' or '.join(FORMS)}")
-        self.beta, self.descent = beta, descent
+        self.beta = beta
+        self.descent = descent
 
-    def begin(self, settings: dict[str, Tensor], draws: Sequence[tuple[int, int]] = ()) -> Self:
-        self.rows: list[Rows | Copies] = []
-        self.term = SimplexTerm(lambda length, T: betas(draws, length, T, self.beta), settings["psi"], self.descent)
-        return self
+    def combination(self, settings: dict[str, Tensor], draws: Draws) -> SimplexCombination:
+        def drawn(length_R: Tensor, steps: int) -> Tensor:
+            return betas(draws, length_R, steps, self.beta)
 
-    def tape(self) -> Tape:
-        return Tape(rows=self.rows, simplex=self.term)
-
-    def finish(self, gradients: dict[str, Tensor], length_A: Tensor, T: int) -> None:
-        with torch.no_grad():
-            simplex(self.rows, gradients, length_A, T, self.term)
-        self.rows = []
+        return SimplexCombination(drawn, settings["psi"], self.descent)

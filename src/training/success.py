@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.network import Network
-from tasks.datamodule import fresh_batch
+from tasks.data import fresh_batch
 from tasks.task import Task
 
 BATCH = 1000

@@ -6,14 +6,14 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from src.cells import LSTM, Cell, Vanilla
-from src.cells.cell import State
+from src.cells import LSTM, Cell, State, Vanilla, Weights
+from src.cells.cell import NAMES
+from src.directions import Factors, OmegaTerm, Product, SimplexCombination, Tape
 from src.linalg import product
-from src.recurrence.build import Unavailable, build
-from src.recurrence.interface import NAMES, Factors, Gradients, Reweight, Rows, SimplexTerm, Tape, Weights
-from src.recurrence.memory import empty
-from src.recurrence.omega import OmegaTerm
-from src.recurrence.reference import weighted_left
+from src.recurrence.backend import Gradients, Pass, Target
+from src.recurrence.cpu.build import Unavailable, build
+from src.recurrence.cpu.memory import empty
+from src.recurrence.reference import Reference
 
 GRADIENTS = tuple(f"d{name}" for name in NAMES)
 LOSSES = {"cross_entropy": 1, "squared_error": 2}
@@ -54,7 +54,7 @@ class _Linear(ctypes.Structure):
     ]
 
 
-class _Product(ctypes.Structure):
+class _ProductStruct(ctypes.Structure):
     """struct Product of cpu.cpp."""
 
     _fields_ = [
@@ -131,9 +131,10 @@ def runs(cell: Cell, W: Tensor) -> bool:
     return same and known and W.device.type == "cpu" and W.dtype == torch.float32
 
 
-def compiled(term: Reweight | None) -> bool:
-    """Whether a reweighting is Ω as it is compiled in."""
-    return isinstance(term, OmegaTerm) and type(term).__call__ is OmegaTerm.__call__
+def compiled(tape: Tape) -> bool:
+    """Whether its one term is Ω as it is compiled in."""
+    terms = list(tape.terms.values())
+    return len(terms) == 1 and isinstance(terms[0], OmegaTerm) and type(terms[0]).__call__ is OmegaTerm.__call__
 
 
 @cache
@@ -204,12 +205,13 @@ class _Prepared:
             setattr(call, f"{prefix}{name}", tensor.data_ptr())
             setattr(call, f"{prefix}{name}_next", next_replica)
 
-    def add_omega(self, term: OmegaTerm) -> None:
+    def add_omega(self, tape: Tape) -> None:
+        ((name, term),) = tape.terms.items()
         if term.alpha_R.shape != (self.shape[0],):
             raise ValueError(f"alpha has shape {tuple(term.alpha_R.shape)}, not ({self.shape[0]},)")
         self.call.form = FORMS[term.form]
         self.point(alpha=term.alpha_R.float(), omega=torch.empty(self.shape[0]))
-        term.value_R = self.memory["omega"]
+        tape.values[name] = self.memory["omega"]
 
     def delta(self) -> Tensor:
         """δ by gate, RTBgH: a view without the padding."""
@@ -242,11 +244,11 @@ def learn(
     loss_R = torch.empty(R)
     update.point(target=target.to(torch.int64 if loss == "cross_entropy" else torch.float32), losses=loss_R)
     update.rows(gradients, "d")
-    if tape.simplex is not None:
-        direction = _Direction(R, T, B, update.memory["length"], tape.simplex)
+    if tape.combination is not None:
+        direction = _Direction(R, T, B, update.memory["length"], tape.combination)
         update.call.simplex = ctypes.addressof(direction.call)
-    if tape.reweight is not None:
-        update.add_omega(tape.reweight)  # type: ignore[arg-type]
+    if tape.terms:
+        update.add_omega(tape)
     last = tuple(torch.empty(R, B, update.H) for _ in range(cell.parts))
     update.point(**dict(zip(("h_last", "c_last"), last, strict=False)))
     if state is not None:
@@ -297,37 +299,37 @@ class Run(_Prepared):
 
     def backward(self, dh_RTBH: Tensor | None, dlast: tuple[Tensor | None, ...], tape: Tape) -> Gradients:  # type: ignore[override]
         (R, T, B), H, G, memory = self.shape, self.H, self.gates * self.H, self.memory
-        dense, term = self.call.input == DENSE, tape.reweight
-        every_factor = tape.keep or not (term is None or compiled(term))
-        self.call.pad = every_factor or dense or tape.rows is not None
+        dense = self.call.input == DENSE
+        every_factor = tape.keep or (bool(tape.terms) and not compiled(tape))
+        self.call.pad = every_factor or dense or tape.products is not None
         direct = {"dh": dh_RTBH, **dict(zip(("dh_last", "dc_last"), dlast, strict=False))}
         self.point(**{name: tensor for name, tensor in direct.items() if tensor is not None})
         back = [f"d{name}" for name in ("h0", "c0") if name in memory]
         self.point(**{name: torch.empty(R, B, H) for name in back})
         if dense:
             self.point(dz=empty(R, T, B, G))
-        if tape.rows is None:
+        if tape.products is None:
             gradients = Weights(torch.empty(R, H, G))
             if not dense:
                 gradients.W_in, gradients.b = torch.empty(R, self.call.I, G), torch.empty(R, G)
             self.rows(gradients, "d")
-        if every_factor or tape.rows is not None:
+        if every_factor or tape.products is not None:
             self.point(delta=empty(R, T, B, self.gates * self.padded))
         if every_factor:
             self.point(**{name: empty(R, T, B, self.padded) for name in ("d", "v")})
             self.point(d2=torch.empty(R, T, B), v2=torch.empty(R, T, B))
-        if compiled(term):
-            self.add_omega(term)  # type: ignore[arg-type]
+        if compiled(tape):
+            self.add_omega(tape)
         super().backward()
-        if tape.rows is not None:
-            tape.record(None if dense else self.inputs, self.weights, memory["h"][:, :-1, :, :H], self.delta())
+        if tape.products is not None:
+            tape.record_layer(None if dense else self.inputs, self.weights, memory["h"][:, :-1, :, :H], self.delta())
         if every_factor:
             factors = self.factors()
             tape.factors = factors if tape.keep else None
-            if not (term is None or compiled(term)):
-                gradients.W = product(weighted_left(factors, tape), factors.delta_RTBG)
+            if tape.products is None and tape.terms and not compiled(tape):
+                gradients.W = product(tape.left(factors), factors.delta_RTBG)
         return Gradients(
-            None if tape.rows is not None else gradients, memory.get("dz"), tuple(memory[name] for name in back)
+            None if tape.products is not None else gradients, memory.get("dz"), tuple(memory[name] for name in back)
         )
 
     def factors(self) -> Factors:
@@ -371,7 +373,7 @@ class Linear:
         self.call.y = self.y.data_ptr()
         library().linear_forward(self.call)
 
-    def backward(self, dy: Tensor, wants_dx: bool) -> tuple[Tensor | None, Tensor, Tensor]:
+    def backward(self, dy: Tensor, y: Tensor, wants_dx: bool) -> tuple[Tensor | None, Tensor, Tensor]:
         """dL/dx, dL/dW and dL/db."""
         x, W, b = self.memory
         dy, dx = dy.contiguous(), empty(*x.shape) if wants_dx else None
@@ -385,18 +387,20 @@ class Linear:
 class _Direction:
     """A call in the making, without its products, and the memory that its pointers point to."""
 
-    def __init__(self, R: int, T: int, B: int, length_R: Tensor, term: SimplexTerm) -> None:
+    def __init__(self, R: int, T: int, B: int, length_R: Tensor, term: SimplexCombination) -> None:
         numbers = length_R.to(torch.int64), term.betas(length_R, T), term.psi_R
         self.memory = [number.contiguous() for number in numbers]
         self.call = _Simplex(R=R, T=T, B=B, threads=threads, descent=term.descent)
         self.call.length, self.call.beta, self.call.psi = (each.data_ptr() for each in self.memory)
 
 
-def simplex(rows: list[Rows], gradients: dict[str, Tensor], length_R: Tensor, T: int, term: SimplexTerm) -> None:
+def simplex(
+    rows: list[Product], gradients: dict[str, Tensor], length_R: Tensor, T: int, term: SimplexCombination
+) -> None:
     """src.recurrence.simplex, where all products are there as rows."""
     if not all(gradient[0].is_contiguous() for gradient in gradients.values()):
         raise ValueError("a gradient is not contiguous within a replica, so that it cannot be written to")
-    kept, products = [], (_Product * len(rows))()
+    kept, products = [], (_ProductStruct * len(rows))()
     for call, own in zip(products, rows, strict=True):
         left, right = own.left, own.right if own.right.ndim == 5 else own.right[:, :, :, None]
         if left.is_floating_point():
@@ -419,3 +423,55 @@ def simplex(rows: list[Rows], gradients: dict[str, Tensor], length_R: Tensor, T:
     direction = _Direction(R, T, B, length_R, term)
     direction.call.products, direction.call.product = len(rows), ctypes.addressof(products)
     library().simplex(direction.call)
+
+
+class Compiled(Reference):
+    name = "fused"
+
+    def __init__(self, count: int) -> None:
+        global threads
+        threads = count
+
+    def runs(self, cell, like):
+        return runs(cell, like)
+
+    def takes(self, *tensors):
+        return all(each.dtype == torch.float32 and each.device.type == "cpu" for each in tensors)
+
+    def forward(self, given, keep, every_step):
+        return Run(given.cell, given.inputs, given.weights, given.begin(), given.length_R, keep, every_step)
+
+    def learn(self, given, target, gradients, tape):
+        known = not tape.keep and (not tape.terms or compiled(tape))
+        known = known and (tape.products is None or isinstance(tape.combination, SimplexCombination))
+        if not (known and target.loss in LOSSES):
+            return None
+        return learn(
+            given.cell,
+            given.inputs,
+            target.values,
+            given.weights,
+            gradients,
+            target.loss,
+            given.length_R,
+            tape,
+            given.state,
+        )
+
+    def linear(self, x, W, b, tanh):
+        return Linear(x, W, b, tanh)
+
+    def add_noise(self, x, keys, std):
+        import numpy as np
+
+        from tasks.draws import quantiles
+
+        words = np.array([[seed, stream, part, index] for seed, stream, index, part in keys], dtype=np.uint64)
+        scaled = quantiles() * np.float32(std)
+        return add_noise(x, torch.from_numpy(words.view(np.int64)), torch.from_numpy(scaled))
+
+    def combine(self, combination, products, gradients, length_R, steps):
+        if isinstance(combination, SimplexCombination) and all(isinstance(p, Product) for p in products):
+            simplex(products, gradients, length_R, steps, combination)
+        else:
+            combination(products, gradients, length_R, steps)

@@ -1,0 +1,150 @@
+"""What an implementation of the recurrence offers, and the values that go into it and come out of it.
+
+Shapes: R replicas, T steps, B sequences, I inputs, H units, G = gates * H columns of W; step t of the text is index
+t - 1 here.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from src.cells import Cell, State, Weights
+from src.directions import Combination, Copies, Product, Tape
+from tasks.draws import Stream
+
+Key = tuple[int, Stream, int, int]
+"""Seed, stream, index and part of a draw."""
+
+
+@dataclass
+class Pass:
+    """One pass of R networks through all steps: what is run, on what, with which weights, from which state.
+
+    Args:
+        inputs: symbols RTB, integers in [0, I) that stand for rows of W_in; real vectors RTBI; or, where the weights
+            have no W_in, z_RTBG itself.
+        state: before the first step, each part RBH; None: zeros.
+        length_R: steps of each replica, integers in [0, T]; None: all T.
+    """
+
+    cell: Cell
+    inputs: Tensor
+    weights: Weights
+    state: State | None = None
+    length_R: Tensor | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """R, T and B."""
+        R, T, B = self.inputs.shape[:3]
+        return R, T, B
+
+    def begin(self) -> State:
+        """The state before the first step."""
+        if self.state is not None:
+            return self.state
+        R, _, B = self.shape
+        return (self.weights.W.new_zeros(R, B, self.cell.hidden_size),) * self.cell.parts
+
+    def check(self) -> None:
+        """Refuses lengths that the inputs do not have.
+
+        Raises:
+            ValueError: a length outside [0, T].
+        """
+        if self.length_R is None:
+            return
+        T = self.inputs.shape[1]
+        lengths = self.length_R.tolist()
+        if not all(0 <= length <= T for length in lengths):
+            raise ValueError(f"lengths {lengths} are not all in [0, {T}]")
+
+
+@dataclass
+class Target:
+    """What an update learns: the right answers, and the loss that compares the readout with them.
+
+    Args:
+        values: classes, or numbers, of the last step, RB, or of every step, RTB.
+        loss: ``cross_entropy`` (of the softmax) or ``squared_error`` (of the one output); the mean over sequences and,
+            with targets at every step, over each replica's steps.
+    """
+
+    values: Tensor
+    loss: str
+
+
+@dataclass
+class Gradients:
+    """Of the loss by the weights (W's with the tape's terms), by the drive where that was the input, and by the state
+    before the first step."""
+
+    weights: Weights | None  # None where a tape wanted products instead
+    z_RTBG: Tensor | None
+    state: State
+
+
+class Run(Protocol):
+    """One pass that has been made; after a replica's length its state stays as it is and h is 0."""
+
+    h_RTBH: Tensor | None
+    """h of every step, where that was wanted."""
+    last: State
+    """The state after each replica's last step."""
+
+    def backward(self, dh_RTBH: Tensor | None, dlast: tuple[Tensor | None, ...], tape: Tape) -> Gradients:
+        """Goes back through all steps, from dL/dh at every step (direct parts; None: 0) and dL/d(last state)."""
+
+
+class LayerRun(Protocol):
+    """One pass through a layer without recurrence."""
+
+    y: Tensor | None
+    """The output, RTBM. Whoever takes it sets this to None: an output kept here would be a cycle, freed late."""
+
+    def backward(self, dy_RTBM: Tensor, y_RTBM: Tensor, wants_dx: bool) -> tuple[Tensor | None, Tensor, Tensor]:
+        """dL/dx, if wanted, dL/dW and dL/db. Without tanh ``y`` may hold anything."""
+
+
+class Backend(Protocol):
+    """An implementation of everything that is done for R networks at once.
+
+    ``reference.py`` is the specification. Another one may have its own way for whatever it knows, and leaves the rest
+    to the reference: it inherits from it.
+    """
+
+    name: str
+
+    def runs(self, cell: Cell, like: Tensor) -> bool:
+        """Whether it runs this cell on this tensor's device and in its precision."""
+
+    def takes(self, *tensors: Tensor) -> bool:
+        """Whether it works on these tensors' devices and in their precisions."""
+
+    def forward(self, given: Pass, keep: bool, every_step: bool) -> Run:
+        """Takes all steps of a cell that :meth:`runs` says yes to.
+
+        Args:
+            keep: what :meth:`Run.backward` needs.
+            every_step: whether h of every step is wanted.
+        """
+
+    def learn(self, given: Pass, target: Target, gradients: Weights, tape: Tape) -> tuple[Tensor, State] | None:
+        """Makes a whole update without its step, see src.recurrence.learn; None where that is not done in one call."""
+
+    def linear(self, x_RTBK: Tensor, W_RKM: Tensor, b_RM: Tensor, tanh: bool) -> LayerRun:
+        """x W + b of every step, or its tanh."""
+
+    def add_noise(self, x_RTBK: Tensor, keys: list[Key], std: float) -> Tensor:
+        """x and normal noise, each replica's a function of its key."""
+
+    def combine(
+        self,
+        combination: Combination,
+        products: list[Product | Copies],
+        gradients: dict[str, Tensor],
+        length_R: Tensor,
+        steps: int,
+    ) -> None:
+        """Overwrites gradients with what a direction makes of all products."""

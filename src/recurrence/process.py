@@ -1,0 +1,107 @@
+"""What belongs to the whole process: which backend runs, on how many threads, and how small numbers are treated.
+
+Everything that runs asks here, with the tensors it is going to work on, so that the answer is about the device that is
+really used.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from src.cells import Cell
+from src.recurrence import cpu
+from src.recurrence.backend import Backend
+from src.recurrence.reference import Reference
+
+# Vanishing gradients become denormal floats, which are slow on CPUs and carry nothing here. Threads inherit the mode of
+# the thread that starts them, so it is set before any work is done.
+torch.set_flush_denormal(True)
+
+REFERENCE = Reference.name
+FUSED = cpu.Compiled.name
+AUTO = "auto"
+
+BACKENDS: dict[str, Callable[[int], Backend]] = {
+    FUSED: cpu.Compiled,
+    REFERENCE: lambda threads: Reference(),
+}
+"""Backends by name, made with a number of threads; ``auto`` takes the first that can be had and runs the cell."""
+
+THREADS = torch.get_num_threads()
+"""torch's own choice, before any job of a sweep made another."""
+
+
+@dataclass
+class Chosen:
+    """What was chosen, and why the best is not to be had, if so."""
+
+    backend: str
+    threads: int
+    reason: str | None = None
+
+
+_reference = Reference()
+_backend: Backend | None = None  # of what runs; decided at first use
+_threads = THREADS
+
+
+def use(name: str, threads: int | None = None) -> str:
+    """Chooses what runs from now on: a backend's name, or ``auto``: the fused one where there is a compiler.
+
+    What a backend does not know (other devices, precisions and cells) goes to the reference all the same.
+
+    Args:
+        threads: of the backend; as before, at first torch's, if not given.
+
+    Returns:
+        the name of what was chosen.
+
+    Raises:
+        src.recurrence.cpu.Unavailable: ``fused``, but it cannot be built.
+    """
+    global _backend, _threads
+    _threads = threads or _threads
+    if name == AUTO:
+        name = FUSED if cpu.available() else REFERENCE
+    if name == FUSED:
+        cpu.library()
+    _backend = BACKENDS[name](_threads)
+    return name
+
+
+def chosen() -> Backend:
+    """What runs where it can."""
+    if _backend is None:
+        use(AUTO)
+    assert _backend is not None
+    return _backend
+
+
+def backend_of(cell: Cell, like: Tensor) -> Backend:
+    """What runs this cell on this tensor's device and in its precision."""
+    backend = chosen()
+    return backend if backend.runs(cell, like) else _reference
+
+
+def backend_for(*tensors: Tensor) -> Backend:
+    """What works on these tensors' device and in their precision."""
+    backend = chosen()
+    return backend if backend.takes(*tensors) else _reference
+
+
+def settle(name: str, cell: Cell, device: torch.device, threads: int | None = None) -> Chosen:
+    """Chooses the backend and all threads for a population that is going to live on this device.
+
+    Args:
+        name: as for :func:`use`.
+        threads: of the CPU; None: all cores.
+    """
+    count = threads or THREADS
+    use(name, count)
+    runs = backend_of(cell, torch.empty(0, device=device)).name
+    # torch's own threads would wait busily for work on the cores that the fused recurrence wants
+    torch.set_num_threads(1 if runs == FUSED else count)
+    missing = name == AUTO and device.type == "cpu" and not cpu.available()
+    return Chosen(runs, count, cpu.reason() if missing else None)

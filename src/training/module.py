@@ -1,0 +1,175 @@
+"""The LightningModule: a block of updates of a population, by manual optimization."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from src.network import Carry, Network
+from src.population import Population, checkpoint
+from src.rundir import BUDGET, DIVERGED
+from src.training.data import Block
+from src.training.success import SuccessTest
+from src.training.update import Method, update
+from tasks.batch import Batch
+from tasks.task import Task
+
+Borders = Callable[[int, int], list[int]]
+"""Where a replica's sequences of this length are cut, from 0 to the length."""
+
+
+def uncut(replica: int, length: int) -> list[int]:
+    """Sequences are left whole."""
+    return [0, length]
+
+
+class Training(pl.LightningModule):
+    """Trains a population on a task. Lightning sees a block of updates as one batch.
+
+    Args:
+        task: what is learned.
+        network: of all replicas, at their start.
+        population: what becomes of them.
+        success: the test of a replica.
+        method: how a gradient becomes a step.
+        max_steps: updates of each replica.
+        max_epochs: through a fixed data set.
+        config: kept in checkpoints; plain numbers, strings, lists and dictionaries.
+        borders: where a replica's sequences are cut (truncated BPTT).
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        network: Network,
+        population: Population,
+        success: SuccessTest,
+        method: Method,
+        max_steps: int,
+        config: dict[str, Any],
+        max_epochs: int | None = None,
+        borders: Borders = uncut,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.task = task
+        self.network = network
+        self.population = population
+        self.success = success
+        self.method = method
+        self.max_steps = max_steps
+        self.max_epochs = max_epochs
+        self.config = config
+        self.borders = borders
+
+    # -- training ----------------------------------------------------------------------------------------------------
+
+    def training_step(self, block: Block, _: int) -> None:
+        present = list(self.population.live)
+        for batch in block:
+            if not self.population.learning:
+                break
+            if self.task.epochs:
+                self.epoch(batch, present)
+            else:
+                self.update(_part(batch, present, self.population.live))
+
+    def epoch(self, data: Batch, present: list[int]) -> None:
+        """Goes once through the data: each replica's sequences part after part, in order, an update a part.
+
+        Replicas whose sequences are cut alike, and that have made as many updates, are trained together. An epoch is
+        always finished: budgets and signals wait for its end.
+        """
+        population = self.population
+        together: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for replica in population.live:
+            borders = self.borders(replica, data.inputs.shape[1])
+            together[(*borders, int(population.updates[replica]))].append(replica)
+        for (*borders, _), replicas in together.items():
+            with population.focus(replicas):
+                self.parts(_part(data, present, replicas), borders, replicas)
+                population.epochs[population.live] += 1
+        diverged_A = ~population.stack.theta_AP.isfinite().all(1)  # by the last update itself
+        population.leave(diverged_A.tolist(), DIVERGED)
+
+    def parts(self, data: Batch, borders: list[int], replicas: list[int]) -> None:
+        """Makes an update of each part of these replicas' sequences; the state is carried over."""
+        population = self.population
+        carry = Carry()
+        for part in data.cut(borders):
+            live = population.live
+            if not live:
+                break
+            self.update(_part(part, replicas, live), carry)
+            if population.live is not live:  # somebody diverged
+                carry.select([live.index(replica) for replica in population.live])
+
+    def update(self, batch: Batch, carry: Carry | None = None) -> None:
+        """Makes one update; then whoever diverged leaves."""
+        population = self.population
+        step = self.optimizers().step  # type: ignore[union-attr]
+        found = update(population.stack, batch, self.task, self.method, step, population.draws(), carry)
+        population.record(found.metrics, found.diverged_A)
+        if found.diverged_A is not None:
+            diverged_A = found.diverged_A.cpu().numpy()
+            if self.task.graded:
+                self.test(np.flatnonzero(diverged_A).tolist(), full=True)
+            population.leave(diverged_A, DIVERGED)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.population.attach(self.network, self.method.make_optimizer)
+
+    def on_train_start(self) -> None:
+        self.population.begin()
+        if self.task.epochs:  # a resumed run's budget may be spent for some
+            self.population.leave(self.spent_R[self.population.live], BUDGET)
+
+    # -- budgets and tests -------------------------------------------------------------------------------------------
+
+    @property
+    def check_due(self) -> bool:
+        """Whether it is time for a regular test; in epochs, for a row of the history."""
+        return self.task.epochs or self.population.step % self.success.check_every == 0
+
+    @property
+    def spent_R(self) -> np.ndarray:
+        """Which replicas have used up their budget."""
+        population = self.population
+        epochs = np.inf if self.max_epochs is None else self.max_epochs
+        return (population.updates >= self.max_steps) | (population.epochs >= epochs)
+
+    @property
+    def spent(self) -> bool:
+        """Whether some replica has used up its budget."""
+        return bool(self.spent_R.any())
+
+    @property
+    def stopping(self) -> bool:
+        """Whether this was the last block: nobody learns any more, or somebody asked to stop."""
+        return not self.population.learning or (self.spent and not self.task.epochs)
+
+    def test(self, rows: list[int], full: bool) -> np.ndarray:
+        """Tests the replicas of these rows and notes their errors; returns who passed."""
+        population = self.population
+        replicas = [population.live[row] for row in rows]
+        seeds = [population.seeds[replica] for replica in replicas]
+        updates = population.updates[replicas].tolist()
+        errors, passed = self.success.run(self.network.select(rows), self.task, seeds, updates, full)
+        population.tested(replicas, errors)
+        return passed
+
+    # -- checkpoints hold all R replicas -----------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, content: dict[str, Any]) -> None:
+        checkpoint.save(content, self.population, self.config)
+
+    def on_load_checkpoint(self, content: dict[str, Any]) -> None:
+        checkpoint.restore(content, self.population)
+
+
+def _part(batch: Batch, present: list[int], replicas: list[int]) -> Batch:
+    """The mini-batches of some of those present."""
+    return batch if replicas == present else batch.select([present.index(replica) for replica in replicas])

@@ -1,0 +1,57 @@
+"""Mini-batches of R replicas side by side."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """A mini-batch for each of R replicas; shorter ones are padded to the longest."""
+
+    inputs: Tensor  # symbols RTB, integers as they were drawn, or vectors RTBI float32
+    target: Tensor  # RB, or RTB where there is one at every step, or RTBO; classes int64
+    length: Tensor  # R, int64
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on another device."""
+        return Batch(*(tensor.to(device) for tensor in self))
+
+    def select(self, rows: Sequence[int]) -> "Batch":
+        """The mini-batches of some replicas."""
+        chosen = list(rows)
+        return Batch(*(tensor[chosen] for tensor in self))
+
+    def cut(self, borders: Iterable[int]) -> Iterator["Batch"]:
+        """The parts between these steps, the first of which is 0; targets are cut where there is one at every step."""
+        every_step = self.target.ndim > 2
+        for first, end in pairwise(borders):
+            inputs = self.inputs[:, first:end]
+            target = self.target[:, first:end] if every_step else self.target
+            yield Batch(inputs, target, (self.length - first).clamp(0, inputs.shape[1]))
+
+
+Pair = tuple[np.ndarray, np.ndarray]
+"""Inputs and targets of one replica's mini-batch, as a task draws them."""
+
+
+def collate(drawn: Sequence[Pair]) -> Batch:
+    """Stacks one mini-batch per replica, padding at the end."""
+    lengths = [len(inputs) for inputs, _ in drawn]
+    inputs = _padded([pair[0] for pair in drawn])
+    target = _padded([pair[1] for pair in drawn])
+    if np.issubdtype(target.dtype, np.integer):
+        target = target.astype(np.int64)  # what torch's losses want of classes
+    return Batch(torch.from_numpy(inputs), torch.from_numpy(target), torch.tensor(lengths))
+
+
+def _padded(arrays: list[np.ndarray]) -> np.ndarray:
+    """Stacks arrays, with zeros after the shorter ones."""
+    longest = max(len(array) for array in arrays)
+    padded = np.zeros((len(arrays), longest, *arrays[0].shape[1:]), dtype=arrays[0].dtype)
+    for row, array in enumerate(arrays):
+        padded[row, : len(array)] = array
+    return padded

@@ -1,0 +1,68 @@
+"""Mini-batches as functions of a replica's seed and of what it has done so far: for training, tests and evaluations."""
+
+from collections.abc import Sequence
+
+from tasks.batch import Batch, Pair, collate
+from tasks.draws import DRAW, Stream, generator
+from tasks.task import Split, Task
+
+
+class TrainingData:
+    """Mini-batch number n of a seed, drawn in blocks of DRAW updates; the last block of each seed is remembered."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self._blocks: dict[int, tuple[int, list[Pair]]] = {}
+
+    def __call__(self, seed: int, update: int) -> Pair:
+        """Inputs and targets of update 0, 1, …: a function of the seed and the update."""
+        index, within = divmod(update, DRAW)
+        known = self._blocks.get(seed)
+        if known is None or known[0] != index:
+            known = (index, self._draw(seed, index))
+            self._blocks[seed] = known
+        return known[1][within]
+
+    def fixed(self, seeds: Sequence[int]) -> Batch:
+        """The sequences of a task that is learned in epochs: the same in each of them."""
+        task = self.task
+        drawn = []
+        for seed in seeds:
+            draws = generator(seed, Stream.DATA, 0)
+            drawn.append(task.draw(task.length, task.batch_size, draws, Split.TRAIN))
+        return collate(drawn)
+
+    def _draw(self, seed: int, index: int) -> list[Pair]:
+        """The mini-batches of DRAW updates."""
+        task, draws = self.task, generator(seed, Stream.DATA, index)
+        size = task.batch_size
+        if task.varies:
+            lengths = generator(seed, Stream.LENGTH, index)
+            return [task.draw(task.draw_length(lengths), size, draws, Split.TRAIN) for _ in range(DRAW)]
+        inputs, target = task.draw(task.length, DRAW * size, draws, Split.TRAIN)
+        parts = [slice(k * size, (k + 1) * size) for k in range(DRAW)]
+        return [(inputs[:, part], target[..., part]) for part in parts]
+
+
+def fresh_batch(task: Task, replicas: Sequence[tuple[int, int]], part: int, size: int) -> Batch:
+    """One part of the success test of each replica.
+
+    Args:
+        replicas: seed and number of updates of each; the sequences, and their length, are a function of these.
+        part: number of the part, from 0.
+        size: sequences in it.
+    """
+    drawn = []
+    for seed, updates in replicas:
+        draws = generator(seed, Stream.TEST, updates, part)
+        drawn.append(task.draw(task.draw_length(draws), size, draws, Split.TEST))
+    return collate(drawn)
+
+
+def evaluation_batch(task: Task, seed: int, part: int, size: int) -> Batch:
+    """One part of the evaluation of one replica: a function of its seed, the task's length and the part.
+
+    Methods are evaluated on the same sequences. Where the task stretches its length, every part has its own.
+    """
+    draws = generator(seed, Stream.EVALUATION, task.length, part)
+    return collate([task.draw(task.draw_length(draws), size, draws, Split.EVALUATION)])
