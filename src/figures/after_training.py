@@ -63,15 +63,15 @@ def draw_after_training(command: str, runs: Path, length: int, updates: int) -> 
     """Draws the runs of both methods."""
     figure = Figure(figsize=(9.4, 5.2), layout="constrained")
     axis = figure.subplots()
-    ratios_R = []
+    ratios: list[np.ndarray] = []
     errors = []
     for method, (name, colour) in METHODS.items():
         start_RT, end_RT = norms_by_step(runs / method)
-        if not ratios_R:
+        if not ratios:
             _lines(axis, start_RT, "0.45", "before training (both methods)")
-            ratios_R.append(ratio(start_RT))
+            ratios.append(ratio(start_RT))
         _lines(axis, end_RT, colour, f"{name}, after {updates} updates")
-        ratios_R.append(ratio(end_RT))
+        ratios.append(ratio(end_RT))
         errors.append(100 * pd.read_csv(runs / method / "results.csv")["error"].median())
     replicas = len(start_RT)
     for first, last in windows(length):
@@ -81,8 +81,8 @@ def draw_after_training(command: str, runs: Path, length: int, updates: int) -> 
     axis.xaxis.set_major_locator(MultipleLocator(length / 10))
     axis.grid(alpha=0.3)
     axis.legend(frameon=False, fontsize=9, loc="lower right")
-    medians = [f"{np.median(ratio_R):.2g}" for ratio_R in ratios_R]
-    reached = [int((ratio_R > 0.01).sum()) for ratio_R in ratios_R]
+    medians = [f"{np.median(ratio_R):.2g}" for ratio_R in ratios]
+    reached = [int((ratio_R > 0.01).sum()) for ratio_R in ratios]
     caption = (
         f"How much each step's parameters get from the loss at the end. Temporal order, length {length}, smart tanh, "
         f"seeds 0-{replicas - 1}; both methods\nhave the same starts and data; thin: one replica, thick: median; "
