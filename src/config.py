@@ -247,10 +247,10 @@ def _between_keys(cfg: DictConfig, wrong: set[str], usable: bool) -> list[str]:
     if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
         problems.append(f"trainer.accelerator={accelerator}: torch sees no GPU here; use cpu")
     if cfg.recurrence == "fused":
-        from src.recurrence import cpu
+        from src.recurrence import missing
 
-        if not cpu.available():
-            problems.append(f"recurrence=fused: {cpu.reason()}")
+        if missing("fused") is not None:
+            problems.append(f"recurrence=fused: {missing('fused')}")
     if cfg.resume is not None and not wrong & {"resume", "trainer.max_steps"}:
         problems += _resume(cfg)
     return problems

@@ -91,7 +91,7 @@ def initialize_(rnn: nn.RNNBase, readout: nn.Linear, start: str, seed: int = 0, 
         ValueError: a module of another kind than the start's, of several layers or directions, or without biases.
     """
     config = OmegaConf.merge(OmegaConf.load(CELLS / f"{start}.yaml"), keys, {"hidden_size": rnn.hidden_size})
-    architecture = build_architecture(config)
+    architecture = build_architecture(config)  # type: ignore[arg-type]
     cell = architecture.cell
     own = _module(architecture)(rnn.input_size, rnn.hidden_size)
     if (rnn.mode, 1, False, True, 0) != (own.mode, rnn.num_layers, rnn.bidirectional, rnn.bias, rnn.proj_size):

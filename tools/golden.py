@@ -155,7 +155,7 @@ def compare(old: dict[str, str], new: dict[str, str]) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path, nargs="?")
+    parser.add_argument("out", type=Path, nargs="?", help="completed, if it is there")
     parser.add_argument("--recurrence", default="fused")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", default="", help="settings whose name contains this")
@@ -170,10 +170,13 @@ def main() -> None:
     logging.disable(logging.WARNING)
     common = [f"recurrence={arguments.recurrence}", f"threads={arguments.threads}"]
     chosen = [(name, stages) for name, stages in settings().items() if arguments.only in name][:: arguments.every]
-    found: dict[str, str] = {}
+    known = arguments.out is not None and arguments.out.exists()  # of a run that did not come to its end
+    found: dict[str, str] = json.loads(arguments.out.read_text()) if known else {}
     started = time.perf_counter()
     with hydra.initialize_config_dir(str(Path("conf").resolve()), version_base="1.3"):
         for name, stages in chosen:
+            if name in found:
+                continue
             with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
                 found[name] = outcome(stages, common)
             if arguments.out:

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from src.training.measure import measure
 from src.config import refuse
 from src.figures.caption import captioned
 from src.figures.training import compose
-from src.network import Network
+from src.network import Network, build_architecture
 from src.plots import COLOURS, MARKERS, drawable
+from src.training.measure import measure
 from tasks.batch import collate
 from tasks.data import TrainingData
 
@@ -28,10 +28,9 @@ def at_the_start(radius: float, length: int, seeds: int) -> dict[str, np.ndarray
     """
     cfg = compose("cell=spectral", f"cell.spectral_radius={radius}", f"task.length={length}")
     task = hydra.utils.instantiate(cfg.task)
-    cell = hydra.utils.instantiate(cfg.cell)
     data = TrainingData(task)
     batch = collate([data(seed, 0) for seed in range(seeds)])
-    return measure(Network.start(cell, task, range(seeds)), task, batch, sequences=4)
+    return measure(Network.start(build_architecture(cfg.cell), task, range(seeds)), task, batch, sequences=4)
 
 
 def gradients_at_the_start(command: str, length: int = 100, seeds: int = 10) -> Figure:

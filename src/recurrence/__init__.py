@@ -5,9 +5,20 @@ are all the rest of the program sees. Behind them are backends (backend.py): ref
 compiled. process.py chooses.
 """
 
-from src.recurrence.backend import Backend, Gradients, Key, LayerRun, Pass, Run, Target
+from src.recurrence.backend import Backend, Gradients, Key, LayerRun, Pass, Run, Target, Unavailable
 from src.recurrence.layers import add_noise, linear
-from src.recurrence.process import AUTO, BACKENDS, FUSED, REFERENCE, Chosen, backend_for, backend_of, settle, use
+from src.recurrence.process import (
+    AUTO,
+    BACKENDS,
+    FUSED,
+    REFERENCE,
+    Chosen,
+    backend_for,
+    backend_of,
+    missing,
+    settle,
+    use,
+)
 from src.recurrence.seam import combine, learn, recur
 
 __all__ = [
@@ -23,12 +34,14 @@ __all__ = [
     "Pass",
     "Run",
     "Target",
+    "Unavailable",
     "add_noise",
     "backend_for",
     "backend_of",
     "combine",
     "learn",
     "linear",
+    "missing",
     "recur",
     "settle",
     "use",

@@ -5,7 +5,7 @@ t - 1 here.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from torch import Tensor
 
@@ -85,6 +85,10 @@ class Gradients:
     state: State
 
 
+class Unavailable(Exception):
+    """A backend that cannot be had here. The message says why, and what to install."""
+
+
 class Run(Protocol):
     """One pass that has been made; after a replica's length its state stays as it is and h is 0."""
 
@@ -114,7 +118,20 @@ class Backend(Protocol):
     to the reference: it inherits from it.
     """
 
-    name: str
+    name: ClassVar[str]
+    wants_torch_threads: ClassVar[bool]
+    """Whether torch's own threads do its work; else they would wait busily on the cores that it wants."""
+
+    def __init__(self, threads: int) -> None:
+        """Prepares everything for so many threads of the CPU, which change nothing but the speed.
+
+        Raises:
+            Unavailable: it cannot be had here.
+        """
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """Why it cannot be had here, in one line that says what to install; None: it can."""
 
     def runs(self, cell: Cell, like: Tensor) -> bool:
         """Whether it runs this cell on this tensor's device and in its precision."""

@@ -4,30 +4,26 @@ Everything that runs asks here, with the tensors it is going to work on, so that
 really used.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from src.cells import Cell
-from src.recurrence import cpu
 from src.recurrence.backend import Backend
+from src.recurrence.cpu import Compiled
 from src.recurrence.reference import Reference
 
 # Vanishing gradients become denormal floats, which are slow on CPUs and carry nothing here. Threads inherit the mode of
 # the thread that starts them, so it is set before any work is done.
 torch.set_flush_denormal(True)
 
-REFERENCE = Reference.name
-FUSED = cpu.Compiled.name
 AUTO = "auto"
+FUSED = Compiled.name
+REFERENCE = Reference.name
 
-BACKENDS: dict[str, Callable[[int], Backend]] = {
-    FUSED: cpu.Compiled,
-    REFERENCE: lambda threads: Reference(),
-}
-"""Backends by name, made with a number of threads; ``auto`` takes the first that can be had and runs the cell."""
+BACKENDS: dict[str, type[Backend]] = {FUSED: Compiled, REFERENCE: Reference}
+"""Backends by name, the fastest first; ``auto`` is the first that can be had here."""
 
 THREADS = torch.get_num_threads()
 """torch's own choice, before any job of a sweep made another."""
@@ -35,20 +31,25 @@ THREADS = torch.get_num_threads()
 
 @dataclass
 class Chosen:
-    """What was chosen, and why the best is not to be had, if so."""
+    """What was chosen, and why the fastest is not to be had, if so."""
 
     backend: str
     threads: int
     reason: str | None = None
 
 
-_reference = Reference()
-_backend: Backend | None = None  # of what runs; decided at first use
+_reference = Reference(THREADS)
+_backend: Backend | None = None  # what runs where it can; decided at first use
 _threads = THREADS
 
 
+def missing(name: str) -> str | None:
+    """Why a backend cannot be had here, in one line that says what to install; None: it can."""
+    return BACKENDS[name].missing()
+
+
 def use(name: str, threads: int | None = None) -> str:
-    """Chooses what runs from now on: a backend's name, or ``auto``: the fused one where there is a compiler.
+    """Chooses what runs from now on: a backend's name, or ``auto``: the first that can be had.
 
     What a backend does not know (other devices, precisions and cells) goes to the reference all the same.
 
@@ -59,14 +60,12 @@ def use(name: str, threads: int | None = None) -> str:
         the name of what was chosen.
 
     Raises:
-        src.recurrence.cpu.Unavailable: ``fused``, but it cannot be built.
+        src.recurrence.backend.Unavailable: a backend that cannot be had here.
     """
     global _backend, _threads
     _threads = threads or _threads
     if name == AUTO:
-        name = FUSED if cpu.available() else REFERENCE
-    if name == FUSED:
-        cpu.library()
+        name = next(each for each in BACKENDS if missing(each) is None)
     _backend = BACKENDS[name](_threads)
     return name
 
@@ -97,11 +96,13 @@ def settle(name: str, cell: Cell, device: torch.device, threads: int | None = No
     Args:
         name: as for :func:`use`.
         threads: of the CPU; None: all cores.
+
+    Raises:
+        src.recurrence.backend.Unavailable: a backend that cannot be had here.
     """
     count = threads or THREADS
     use(name, count)
-    runs = backend_of(cell, torch.empty(0, device=device)).name
-    # torch's own threads would wait busily for work on the cores that the fused recurrence wants
-    torch.set_num_threads(1 if runs == FUSED else count)
-    missing = name == AUTO and device.type == "cpu" and not cpu.available()
-    return Chosen(runs, count, cpu.reason() if missing else None)
+    backend = backend_of(cell, torch.empty(0, device=device))
+    torch.set_num_threads(count if backend.wants_torch_threads else 1)
+    reason = missing(next(iter(BACKENDS))) if name == AUTO and device.type == "cpu" else None
+    return Chosen(backend.name, count, reason)

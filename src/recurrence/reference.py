@@ -20,6 +20,14 @@ class Reference(Backend):
     """Plain PyTorch, for every cell with a step back written down, on every device and in every precision."""
 
     name = "reference"
+    wants_torch_threads = True
+
+    def __init__(self, threads: int) -> None:
+        pass  # torch has its own
+
+    @classmethod
+    def missing(cls) -> str | None:
+        return None
 
     def runs(self, cell: Cell, like: Tensor) -> bool:
         return isinstance(cell, ExplicitCell)

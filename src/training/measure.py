@@ -60,7 +60,7 @@ def measure(network: Network, task: Task, batch: Batch, sequences: int) -> dict[
     if isinstance(network.architecture.cell, Vanilla):
         for replica in range(R):
             for name, value in _of_simple(network, layers[0], batch, replica, sequences).items():
-                if np.ndim(value):
+                if isinstance(value, np.ndarray):
                     found[name][replica, : len(value)] = value
                 else:
                     found[name][replica] = value

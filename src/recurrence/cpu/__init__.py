@@ -428,9 +428,16 @@ def simplex(
 class Compiled(Reference):
     name = "fused"
 
+    wants_torch_threads = False
+
     def __init__(self, count: int) -> None:
         global threads
+        library()
         threads = count
+
+    @classmethod
+    def missing(cls):
+        return None if available() else reason()
 
     def runs(self, cell, like):
         return runs(cell, like)

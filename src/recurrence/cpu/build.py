@@ -17,14 +17,12 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from src.recurrence.backend import Unavailable
+
 SOURCE = Path(__file__).with_name("cpu.cpp")
 OPTIONS = ("-std=c++17", "-O3", "-shared", "-fPIC", "-pthread")
 THIS_PROCESSOR = (("-march=native",), ("-mcpu=native",), ())
 """What makes a compiler use all that this processor can: the first of these that it takes."""
-
-
-class Unavailable(Exception):
-    """No compiler, or one that fails. The message says which, and what to install."""
 
 
 def build() -> Path:
