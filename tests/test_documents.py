@@ -314,9 +314,9 @@ def test_reproduction_begins_with_its_verdict():
 
 
 def keys(node):
-    """Names of all keys of a yaml file but those of Hydra and of torch's optimizers."""
+    """Names of all keys of a yaml file but those of Hydra, of directions and of torch's optimizers."""
     for name, value in node.items() if isinstance(node, dict) else ():
-        if name in ("step", "hydra", "defaults") or name.startswith("_") or name == "name":
+        if name in ("step", "direction", "hydra", "defaults") or name.startswith("_") or name == "name":
             continue
         yield name
         yield from keys(value)
