@@ -57,9 +57,9 @@ def prose(page):
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory):
+def beside_a_run(tmp_path_factory):
     """A directory with a small trained run in runs/DIR."""
-    folder = tmp_path_factory.mktemp("workplace")
+    folder = tmp_path_factory.mktemp("beside_a_run")
     run(compose("experiment=smoke"), folder / "runs" / "DIR")
     return folder
 
@@ -86,9 +86,9 @@ def python_blocks(page):
 
 
 @pytest.mark.parametrize("page", [page for page in TODAY if python_blocks(page)])
-def test_python_runs_as_printed(page, workplace, monkeypatch):
+def test_python_runs_as_printed(page, beside_a_run, monkeypatch):
     """The blocks of a page one after the other, in one namespace, beside a trained run."""
-    monkeypatch.chdir(workplace)
+    monkeypatch.chdir(beside_a_run)
     names = {"__name__": page}
     for number, code in enumerate(python_blocks(page), start=1):
         exec(compile(textwrap.dedent(code), f"{page}, block {number}", "exec"), names)
@@ -225,10 +225,10 @@ def test_train(page, words, mine):
 
 
 @pytest.mark.parametrize(("page", "words"), printed("src.evaluate"))
-def test_evaluate(page, words, workplace):
+def test_evaluate(page, words, beside_a_run):
     directory, *keys = words
     assert directory in ("runs/DIR", "RUN_DIR"), page
-    evaluate.configured(load_population(workplace / "runs" / "DIR").config, keys)  # raises if it could not run
+    evaluate.configured(load_population(beside_a_run / "runs" / "DIR").config, keys)  # raises if it could not run
 
 
 @pytest.mark.parametrize(("page", "words"), printed("src.curves"))
