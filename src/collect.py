@@ -11,7 +11,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from src.config import ConfigurationError, science
-from src.results import RESULTS
+from src.rundir import RESULTS
 from src.statistics import wilson
 
 NAMED = ("task.name", "task.length", "task.max_length", "cell.name", "optimizer.name")

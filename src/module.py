@@ -10,8 +10,9 @@ import torch
 
 from src.directions import Direction
 from src.network import Carry, Network, Noise
-from src.population import BUDGET, DIVERGED, Population
+from src.population import Population
 from src.recurrence import add_noise
+from src.rundir import BUDGET, DIVERGED
 from src.success import SuccessTest
 from tasks.datamodule import Batch, Block
 from tasks.draws import Stream

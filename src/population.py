@@ -14,18 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from src.rundir import BUDGET, ENDED, INTERRUPTED, RUNNING, SOLVED
+
 if TYPE_CHECKING:
     from src.cells import Cell
     from src.network import Network
 
 METRICS = ("loss", "omega", "grad_norm", "clipped")
 """Per update and replica: the task's loss alone, Ω, the gradient's norm before clipping, 1 if it was clipped."""
-
-RUNNING, SOLVED, BUDGET, DIVERGED, INTERRUPTED = "running", "solved", "budget", "diverged", "interrupted"
-PLATEAU = "plateau"
-ENDED = (SOLVED, DIVERGED, PLATEAU)
-"""What no larger budget would change."""
-
 
 WAITING = 256
 """Most updates whose metrics wait to be summed."""

@@ -1,35 +1,10 @@
 """What a run leaves on disk: results.csv, one row a replica; history.csv, one row a replica and check."""
 
-import csv
-import os
-from collections.abc import Iterable, Sequence
-from math import isnan
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from src.population import INTERRUPTED, RUNNING, SOLVED, Population
-
-RESULTS = (
-    *("task", "length", "max_length", "cell", "optimizer", "seed", "status", "solved", "solved_at", "updates"),
-    *("error", "best_error", "loss", "spectral_radius", "seconds", "test_loss"),
-)
-HISTORY = ("seed", "step", "epoch", "seconds", "loss", "omega", "grad_norm", "error")
-
-
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Writes a whole table, or leaves the former one; None and NaN are empty cells."""
-    partial = path.with_name(path.name + ".part")
-    with partial.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([_cell(value) for value in row] for row in rows)
-    os.replace(partial, path)
-
-
-def _cell(value: Any) -> Any:
-    if value is None or (isinstance(value, float) and isnan(value)):
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else value
+from src.population import Population
+from src.rundir import INTERRUPTED, RUNNING, SOLVED
 
 
 def results_rows(population: Population, config: dict[str, Any]) -> list[list[Any]]:

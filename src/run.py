@@ -18,9 +18,10 @@ from src import recurrence
 from src.config import ConfigurationError, check, science
 from src.module import Training
 from src.network import Network
-from src.population import SOLVED, Population
+from src.population import Population
 from src.recurrence import cpu
-from src.results import RESULTS, results_rows
+from src.results import results_rows
+from src.rundir import INTERRUPTED, RESULTS, SOLVED, RunDirectory
 from src.statistics import wilson
 from src.success import SuccessTest
 from tasks.datamodule import Sequences
@@ -99,11 +100,10 @@ def run(cfg: DictConfig, directory: Path) -> Population:
     """Trains a population and writes everything under ``directory``; an interrupted one comes back all the same."""
     quiet()
     cfg.recurrence = settle_recurrence(cfg)
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=False))
+    RunDirectory(directory).write_configuration(cfg)
     module, data = build(cfg)
     lightning = trainer(cfg, directory)
-    checkpoint = None if cfg.resume is None else Path(cfg.resume) / "checkpoints" / "last.ckpt"
+    checkpoint = None if cfg.resume is None else RunDirectory(cfg.resume).checkpoint_file
     lightning.fit(module, datamodule=data, ckpt_path=checkpoint)
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()  # the next job of a sweep may need it
@@ -122,7 +122,7 @@ def settle_recurrence(cfg: DictConfig) -> str:
     """Chooses the recurrence and the threads, says so, and returns what ``auto`` means here."""
     wanted = cfg.recurrence
     if wanted == "auto" and cfg.resume is not None:  # on with what ran
-        before = OmegaConf.load(Path(cfg.resume) / "config.yaml")
+        before = RunDirectory(cfg.resume).configuration()
         wanted = OmegaConf.select(before, "recurrence", default=recurrence.REFERENCE)
     on_cpu = cfg.trainer.accelerator == "cpu" or not torch.cuda.is_available()
     cell, threads = hydra.utils.instantiate(cfg.cell), cfg.threads or THREADS
@@ -159,7 +159,7 @@ def _cells(r: dict[str, Any]) -> Iterator[str]:
 def rate(results: list[dict[str, Any]]) -> str:
     """Solved replicas of those that finished, with Wilson's interval."""
     solved = sum(bool(r["solved"]) for r in results)
-    finished = sum(r["status"] != "interrupted" for r in results)
+    finished = sum(r["status"] != INTERRUPTED for r in results)
     words = f"{solved}/{finished} solved"
     if finished:
         low, high = wilson(solved, finished)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from src.cells import GRU, LSTM, Cell, Vanilla
 from src.config import ConfigurationError
 from src.network import Network
+from src.rundir import RunDirectory
 from tasks.draws import Stream, generator
 from tasks.task import Task
 
@@ -42,21 +43,19 @@ def load_population(directory: str | Path) -> Trained:
     Raises:
         ConfigurationError: no run there, none that has come to its first test, or one with a module that is not found.
     """
-    directory = Path(directory)
-    files = [directory / name for name in ("config.yaml", "results.csv", "checkpoints/last.ckpt")]
-    if missing := [str(file) for file in files if not file.is_file()]:
+    run = RunDirectory(directory)
+    if missing := run.missing():
         raise ConfigurationError([f"{directory}: no trained population there, {missing[0]} is missing"])
-    config = OmegaConf.load(files[0])
-    assert isinstance(config, DictConfig)
+    config = run.configuration()
     for part in (config.task, config.cell):
         try:
             hydra.utils.get_class(part._target_)
         except Exception as error:  # whatever an import raises
             problem = f"{directory}: {part._target_} cannot be found; a module of your own needs PYTHONPATH"
             raise ConfigurationError([problem]) from error
-    saved = torch.load(files[2], map_location="cpu", weights_only=True)["state_dict"]
+    saved = torch.load(run.checkpoint_file, map_location="cpu", weights_only=True)["state_dict"]
     stacks = {name.removeprefix("network."): stack for name, stack in saved.items()}
-    return Trained(config, Network(hydra.utils.instantiate(config.cell), stacks), pd.read_csv(files[1]))
+    return Trained(config, Network(hydra.utils.instantiate(config.cell), stacks), run.read_results())
 
 
 def load_replica(directory: str | Path, seed: int) -> tuple[nn.RNNBase, nn.Linear]:

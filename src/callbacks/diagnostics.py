@@ -1,6 +1,5 @@
 """What gradients look like on their way back through time, and the recurrent matrix they pass through."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from src.plots import temporal_gradients
 from src.recurrence import Copies, Factors, Rows, Tape
 from src.recurrence.omega import omega
 from src.recurrence.temporal import norms, whole
+from src.rundir import RunDirectory
 from tasks.datamodule import Batch, TrainingData, collate
 from tasks.task import Task
 
@@ -132,7 +132,7 @@ class Diagnostics(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
         if trainer.ckpt_path is not None:  # what was measured until then, but for the end of the run
-            before = Path(trainer.ckpt_path).parents[1] / "diagnostics.npz"
+            before = RunDirectory.of_checkpoint(trainer.ckpt_path).diagnostics_file
             arrays = dict(np.load(before)) if before.exists() else {}
             for k, step in enumerate(arrays["updates"].max(1) if arrays else ()):
                 if self.regular(module, step):
@@ -173,7 +173,7 @@ class Diagnostics(pl.Callback):
         found["seed"] = np.array(population.seeds)[moved]
         self.found.append(found if before is None else {k: _moved(before[k], found[k], moved) for k in found})
         arrays = {name: np.stack(_padded([own[name] for own in self.found])) for name in found}
-        np.savez(Path(trainer.default_root_dir) / "diagnostics.npz", **arrays)  # type: ignore[arg-type]
+        np.savez(RunDirectory(trainer.default_root_dir).diagnostics_file, **arrays)  # type: ignore[arg-type]
         logger: Any = trainer.logger
         if logger is None:
             return

@@ -1,14 +1,14 @@
 """Writes what a run leaves, at its start and at every check: whatever ends it, tables and checkpoint are there."""
 
 import logging
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import pytorch_lightning as pl
 
 from src.module import Training
-from src.results import HISTORY, RESULTS, history_rows, results_rows, write_csv
+from src.results import history_rows, results_rows
+from src.rundir import RunDirectory
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Recorder(pl.Callback):
         fresh = not module.task.fixed_data or perf_counter() - self.written > SECONDS
         if (module.check_due and fresh) or module.stopping:
             self.write(trainer, module)
-            trainer.save_checkpoint(Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt")
+            trainer.save_checkpoint(RunDirectory(trainer.default_root_dir).checkpoint_file)
 
     def on_train_end(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
         if module.population.unreported:
@@ -50,9 +50,10 @@ class Recorder(pl.Callback):
         log.info(population)
 
     def write(self, trainer: pl.Trainer, module: Training) -> None:
-        directory, self.written = Path(trainer.default_root_dir), perf_counter()
-        write_csv(directory / "results.csv", RESULTS, results_rows(module.population, module.config))
-        write_csv(directory / "history.csv", HISTORY, self.history)
+        self.written = perf_counter()
+        run = RunDirectory(trainer.default_root_dir)
+        run.write_results(results_rows(module.population, module.config))
+        run.write_history(self.history)
 
     def state_dict(self) -> dict[str, Any]:
         return {"history": self.history}

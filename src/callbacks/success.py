@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 
 from src.module import Training
 from src.network import Network
-from src.population import BUDGET, DIVERGED, SOLVED
+from src.rundir import BUDGET, DIVERGED, SOLVED
 from tasks.datamodule import collate
 from tasks.draws import Stream, generator
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytorch_lightning as pl
 
 from src.module import Training
-from src.population import SOLVED
+from src.rundir import SOLVED
 
 
 def medians(values: dict[str, np.ndarray], seeds: list[int], curves: int) -> dict[str, float]:

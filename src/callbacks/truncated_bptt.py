@@ -6,7 +6,7 @@ import numpy as np
 import pytorch_lightning as pl
 
 from src.module import Training
-from src.population import PLATEAU
+from src.rundir import PLATEAU
 
 
 def cut(length: int, parts: int) -> list[int]:

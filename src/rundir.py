@@ -1,0 +1,212 @@
+"""The directory of a run: its files, the columns of its tables, and the outcomes that a replica can have.
+
+Every path, column and status is typed here and nowhere else. Pandas is imported where a table is read: a refused
+configuration need not wait for it.
+"""
+
+import csv
+import os
+from collections.abc import Iterable, Sequence
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# -- what becomes of a replica -----------------------------------------------------------------------------------------
+
+RUNNING = "running"
+"""It still learns; no table holds this."""
+
+SOLVED = "solved"
+"""It passed the success test."""
+
+BUDGET = "budget"
+"""Its updates or epochs are used up."""
+
+DIVERGED = "diverged"
+"""Its parameters or its gradient are no longer finite."""
+
+PLATEAU = "plateau"
+"""Its schedule came to an end."""
+
+INTERRUPTED = "interrupted"
+"""It was stopped from outside; it says nothing about the method."""
+
+ENDED = (SOLVED, DIVERGED, PLATEAU)
+"""Outcomes that a larger budget would not change."""
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+RESULTS = (
+    "task",
+    "length",
+    "max_length",
+    "cell",
+    "optimizer",
+    "seed",
+    "status",
+    "solved",
+    "solved_at",
+    "updates",
+    "error",
+    "best_error",
+    "loss",
+    "spectral_radius",
+    "seconds",
+    "test_loss",
+)
+"""Columns of results.csv, which has one row per replica."""
+
+HISTORY = ("seed", "step", "epoch", "seconds", "loss", "omega", "grad_norm", "error")
+"""First columns of history.csv, which has one row per replica and check."""
+
+
+def history_columns(metrics: Sequence[str] = ()) -> tuple[str, ...]:
+    """All columns of history.csv for a method that measures something of its own.
+
+    Args:
+        metrics: the names that the method declares; those that HISTORY holds already are not repeated.
+    """
+    further = [metric for metric in metrics if metric not in HISTORY]
+    return (*HISTORY, *further)
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Writes a whole csv file or leaves the former one. None and NaN become empty cells."""
+    partial = path.with_name(path.name + ".part")
+    with partial.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for row in rows:
+            writer.writerow([_cell(value) for value in row])
+    os.replace(partial, path)
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    if not isinstance(value, float):
+        return value
+    return "" if isnan(value) else f"{value:.6g}"
+
+
+# -- files of several runs ---------------------------------------------------------------------------------------------
+
+SUCCESS_RATE = "success_rate"
+"""Stem of the table and the figure of a sweep's success rates."""
+
+ERROR = "error"
+"""Stem of the figure of errors against updates."""
+
+LOSS = "loss"
+"""Stem of the table and the figure of a sweep over tasks whose answers are neither right nor wrong."""
+
+EVALUATION = "evaluation"
+"""Stem of the table and the figure of a trained population on other lengths."""
+
+CURVES = "curves"
+"""Folder of a sweep's figures for TensorBoard, and of tables that join several directories."""
+
+
+def table_file(directory: Path, stem: str) -> Path:
+    """Path of a table, by one of the stems above."""
+    return directory / f"{stem}.csv"
+
+
+def figure_files(directory: Path, stem: str) -> list[Path]:
+    """Paths of a figure, one per format."""
+    return [directory / f"{stem}.png", directory / f"{stem}.svg"]
+
+
+# -- files of one run --------------------------------------------------------------------------------------------------
+
+RESULTS_FILE = "results.csv"
+"""The file by which a run is found."""
+
+
+class RunDirectory:
+    """Where one run writes, and what can be read there.
+
+    Args:
+        path: ``runs/...``, or ``sweeps/.../NUMBER``. It need not exist.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.config_file = self.path / "config.yaml"
+        self.results_file = self.path / RESULTS_FILE
+        self.history_file = self.path / "history.csv"
+        self.checkpoint_file = self.path / "checkpoints" / "last.ckpt"
+        self.diagnostics_file = self.path / "diagnostics.npz"
+
+    @classmethod
+    def of_checkpoint(cls, file: str | Path) -> "RunDirectory":
+        """The run that wrote this checkpoint."""
+        return cls(Path(file).parents[1])
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def missing(self) -> list[Path]:
+        """Files that a trained population is read from and that are not there."""
+        needed = [self.config_file, self.results_file, self.checkpoint_file]
+        return [file for file in needed if not file.is_file()]
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    def write_configuration(self, cfg: DictConfig) -> None:
+        """Writes config.yaml, the configuration that counts; makes the directory if there is none."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.config_file.write_text(OmegaConf.to_yaml(cfg, resolve=False))
+
+    def write_results(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Writes results.csv; rows are as RESULTS says."""
+        write_table(self.results_file, RESULTS, rows)
+
+    def write_history(self, rows: Iterable[Sequence[Any]], metrics: Sequence[str] = ()) -> None:
+        """Writes history.csv; rows are as :func:`history_columns` says for these metrics."""
+        write_table(self.history_file, history_columns(metrics), rows)
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def configuration(self) -> DictConfig:
+        """The configuration of the run.
+
+        Raises:
+            FileNotFoundError: there is no config.yaml.
+        """
+        cfg = OmegaConf.load(self.config_file)
+        assert isinstance(cfg, DictConfig)
+        return cfg
+
+    def read_results(self) -> "pd.DataFrame":
+        """One row per replica, the columns as RESULTS says; lengths and updates that may be empty are ``Int64``.
+
+        Raises:
+            FileNotFoundError: there is no results.csv.
+        """
+        import pandas as pd
+
+        return pd.read_csv(self.results_file, dtype={"max_length": "Int64", "solved_at": "Int64"})
+
+    def read_history(self) -> "pd.DataFrame":
+        """One row per replica and check, the columns as HISTORY says and further metrics; without a file, no rows."""
+        import pandas as pd
+
+        if not self.history_file.is_file():
+            return pd.DataFrame({name: [] for name in HISTORY})
+        return pd.read_csv(self.history_file)
+
+
+def runs_under(directories: Iterable[str | Path]) -> list[RunDirectory]:
+    """Every run at any depth that left results and a configuration, each once, in the order of their paths."""
+    files: set[Path] = set()
+    for directory in directories:
+        for file in Path(directory).rglob(RESULTS_FILE):
+            files.add(file.resolve())
+    runs = [RunDirectory(file.parent) for file in sorted(files)]
+    return [run for run in runs if run.config_file.is_file()]
