@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from src.callbacks.diagnostics import measure
 from src.config import refuse
 from src.network import Network
-from src.plots import COLOURS, MARKERS, drawable
+from src.results.style import COLOURS, MARKERS, drawable
+from src.rundir import SUCCESS_RATE, table_file
 from tasks.datamodule import TrainingData, collate
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -256,7 +257,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m src.figures", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("name", choices=[*FIGURES, "all"])
     parser.add_argument("--out", type=Path, default=Path("docs"), help="folder to write to (default: docs)")
-    table = Path("results/galvan_rho/success_rate.csv")
+    table = table_file(Path("results/galvan_rho"), SUCCESS_RATE)
     parser.add_argument("--table", type=Path, default=table, help=f"success_by_radius: of a sweep (default: {table})")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

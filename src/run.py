@@ -16,13 +16,13 @@ from rich.table import Table
 
 from src import recurrence
 from src.config import ConfigurationError, check, science
+from src.intervals import wilson
 from src.module import Training
 from src.network import Network
 from src.population import Population
 from src.recurrence import cpu
-from src.results import results_rows
+from src.results.rows import results_rows
 from src.rundir import INTERRUPTED, RESULTS, SOLVED, RunDirectory
-from src.statistics import wilson
 from src.success import SuccessTest
 from tasks.datamodule import Sequences
 

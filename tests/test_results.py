@@ -10,11 +10,13 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from src.collect import collect, labels, paired, success_rates
 from src.config import ConfigurationError
-from src.curves import report
+from src.intervals import wilson
+from src.results.collect import collect
+from src.results.comparison import labels, paired
+from src.results.rates import success_rates
+from src.results.report import report
 from src.rundir import HISTORY, RESULTS, write_table
-from src.statistics import wilson
 from tests.conftest import ROOT, compose
 
 

@@ -13,10 +13,10 @@ from src.directions import Direction
 from src.linalg import singular_value, spectral_radius
 from src.module import Training
 from src.network import Network
-from src.plots import temporal_gradients
 from src.recurrence import Copies, Factors, Rows, Tape
 from src.recurrence.omega import omega
 from src.recurrence.temporal import norms, whole
+from src.results.run_plots import temporal_gradients
 from src.rundir import RunDirectory
 from tasks.datamodule import Batch, TrainingData, collate
 from tasks.task import Task

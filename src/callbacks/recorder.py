@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from src.module import Training
-from src.results import history_rows, results_rows
+from src.results.rows import history_rows, results_rows
 from src.rundir import RunDirectory
 
 log = logging.getLogger(__name__)
