@@ -10,9 +10,37 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import check, refuse
-from src.overrides import REFUSED_BY_HYDRA, diagnose
+from src.config.overrides import REFUSED_BY_HYDRA, diagnose
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+
+
+class Jobs(Callback):
+    """Checks jobs before they run, and reports a sweep at its end.
+
+    Hydra only warns of exceptions in callbacks. :func:`refuse` ends the program; so does whatever goes wrong while the
+    jobs of a sweep are composed.
+    """
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Refuses a job that cannot run, and a sweep that is started as a single job."""
+        if config.hydra.sweeper.get("params"):
+            refuse([f"hydra.mode=RUN: {config.name} is a sweep; leave hydra.mode out or add -m"])
+        problems = check(config)
+        if problems:
+            refuse(problems)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Refuses a sweep if one of its jobs cannot run."""
+        problems = sweep_problems(config)
+        if problems:
+            refuse(problems)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Writes tables and figures of the sweep."""
+        from src.results.report import report
+
+        report([Path(config.hydra.sweep.dir)])
 
 
 def jobs_of(cfg: DictConfig) -> list[list[str]]:
@@ -26,38 +54,26 @@ def jobs_of(cfg: DictConfig) -> list[list[str]]:
     return [job for batch in BasicSweeper.split_arguments(overrides, None) for job in batch]
 
 
-class Jobs(Callback):
-    """Hydra only warns of exceptions in callbacks; :func:`refuse` ends the program, and so does whatever goes wrong."""
-
-    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        if config.hydra.sweeper.get("params"):
-            refuse([f"hydra.mode=RUN: {config.name} is a sweep; leave hydra.mode out or add -m"])
-        if problems := check(config):
-            refuse(problems)
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        loader, problems = GlobalHydra.instance().config_loader(), []
-        try:
-            for overrides in jobs_of(config):
-                try:
-                    problems += check(loader.load_sweep_config(config, overrides))
-                except REFUSED_BY_HYDRA as error:
-                    problems += diagnose_inside(overrides, error)
-        except Exception as error:
-            problems.append(f"{type(error).__name__}: {error}")
-        if problems:
-            refuse(problems)
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        from src.curves import report
-
-        report([Path(config.hydra.sweep.dir)])
+def sweep_problems(cfg: DictConfig) -> list[str]:
+    """Every problem of every job of a sweep."""
+    loader = GlobalHydra.instance().config_loader()
+    problems: list[str] = []
+    try:
+        for overrides in jobs_of(cfg):
+            try:
+                problems += check(loader.load_sweep_config(cfg, overrides))
+            except REFUSED_BY_HYDRA as error:
+                problems += diagnose_inside(overrides, error)
+    except Exception as error:  # Hydra would only warn of it
+        problems.append(f"{type(error).__name__}: {error}")
+    return problems
 
 
 def diagnose_inside(overrides: list[str], error: Exception) -> list[str]:
     """:func:`diagnose` while Hydra is running: it may be set up only once at a time."""
     instance = GlobalHydra.instance()
-    running, instance.hydra = instance.hydra, None
+    running = instance.hydra
+    instance.hydra = None
     try:
         return diagnose(overrides, error)
     finally:

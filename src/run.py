@@ -14,16 +14,16 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from src import recurrence
-from src.closing import closing_table
 from src.config import ConfigurationError, check, science
 from src.directions import Direction
 from src.network import Network, build_architecture
 from src.population import Population
 from src.population.checkpoint import UnreadableCheckpoint
+from src.results.closing import closing_table
+from src.results.rows import results_rows
 from src.rundir import SOLVED, RunDirectory
 from src.training.data import Sequences
 from src.training.module import Training, uncut
-from src.training.rows import results_rows
 from src.training.success import SuccessTest
 from src.training.update import Method
 

@@ -5,7 +5,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 
 from src.config import RULES, check, leaves
-from src.overrides import diagnose
+from src.config.overrides import diagnose
 from src.run import run
 from tests.conftest import AUTOGRAD, CELLS, EXPERIMENTS, METHODS, ROOT, SIMPLEX, TASKS, TORCH, compose
 

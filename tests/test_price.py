@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from src import collect, evaluate, plots, recurrence
+from src import evaluate, recurrence
 from src.callbacks.truncated_bptt import TruncatedBPTT, cut
 from src.config import ConfigurationError, check
 from src.directions import Direction, Omega
 from src.network import Carry, Network
 from src.recurrence import FUSED, REFERENCE, cpu
+from src.results import plots, rates
+from src.results.collect import Replica
 from src.run import build, run, trainer
 from src.trained import load_population, load_replica
 from tasks.datamodule import TrainingData, collate
@@ -379,17 +381,17 @@ def test_tables_and_plots_count_everyone(tmp_path):
         outcome = {"task": "price", "cell": "c", "optimizer": "o", "length": 9, "seed": seed, "status": status}
         numbers = {"solved": float("nan"), "updates": len(losses), "seconds": 1.0, "test_loss": losses[-1]}
         config = (("cell.name", "c"), ("optimizer.name", "o"), ("task.length", 9), ("task.name", "price"))
-        return collect.Replica(config, {**outcome, **numbers, "loss": losses[-1]}, history, tmp_path)
+        return Replica(config, {**outcome, **numbers, "loss": losses[-1]}, history, tmp_path)
 
     three = [replica(0, [5.0, 1.0], "plateau"), replica(1, [5.0, 9.0], "diverged"), replica(2, [5.0] * 6, "budget")]
-    (row,) = collect.losses(three).to_dict("records")
+    (row,) = rates.losses(three).to_dict("records")
     assert (row["loss"], row["loss_low"], row["loss_high"], row["test_loss"]) == (5.0, 1.0, np.inf, 5.0)
     assert (row["replicas"], row["plateau"], row["diverged"], row["interrupted"]) == (3, 1, 1, 0)
     (line, *_) = plots.loss(three).axes[0].get_lines()
     assert line.get_ydata().tolist() == [5.0] * 6  # of 1, infinity and 5
     (line, *_) = plots.loss([three[0], three[0], three[2]]).axes[0].get_lines()
     assert line.get_ydata().tolist() == [5.0] + [1.0] * 5
-    assert collect.spikes(pd.Series([1.0] * 10 + [2.1, 1.0, 1.9, 5.0])) == 2
+    assert rates.spikes(pd.Series([1.0] * 10 + [2.1, 1.0, 1.9, 5.0])) == 2
 
 
 def test_losses_on_fresh_sequences_are_paired(tmp_path):

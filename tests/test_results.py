@@ -10,11 +10,13 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from src.collect import collect, labels, paired, success_rates
 from src.config import ConfigurationError
-from src.curves import report
-from src.results import HISTORY, RESULTS, write_csv
-from src.statistics import wilson
+from src.intervals import wilson
+from src.results.collect import collect
+from src.results.comparison import labels, paired
+from src.results.rates import success_rates
+from src.results.report import report
+from src.rundir import HISTORY, RESULTS, write_table
 from tests.conftest import ROOT, compose
 
 
@@ -45,9 +47,9 @@ def write_run(directory, rows, *overrides):
         [*names, seed, status, status == "solved", at, updates, 0.0 if at else 0.5, 0.0 if at else 0.4, 0.1, 1.0, 9.0]
         for seed, status, at, updates in rows
     ]
-    write_csv(directory / "results.csv", RESULTS, table)
+    write_table(directory / "results.csv", RESULTS, table)
     history = [[seed, 2000, 0, 1.0, 0.1, None, 1.0, 0.5] for seed, *_ in rows]
-    write_csv(directory / "history.csv", HISTORY, history)
+    write_table(directory / "history.csv", HISTORY, history)
 
 
 def test_rates_medians_and_intervals(tmp_path):

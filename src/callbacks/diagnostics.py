@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 
 from src.callbacks.tensorboard import medians
 from src.linalg import spectral_radius
-from src.plots import temporal_gradients
+from src.results.run_plots import temporal_gradients
 from src.rundir import RunDirectory
 from src.training.measure import measure
 from src.training.module import Training

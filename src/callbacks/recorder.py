@@ -7,9 +7,9 @@ from typing import Any
 import pytorch_lightning as pl
 
 from src.callbacks.progress import summary
+from src.results.rows import history_rows, results_rows
 from src.rundir import RunDirectory
 from src.training.module import Training
-from src.training.rows import history_rows, results_rows
 
 log = logging.getLogger(__name__)
 

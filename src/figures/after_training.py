@@ -11,7 +11,7 @@ from matplotlib.ticker import MultipleLocator
 from src.figures.caption import captioned
 from src.figures.sequence import windows
 from src.figures.training import RUNS, train
-from src.plots import COLOURS, drawable
+from src.results.style import COLOURS, drawable
 
 METHODS = {
     "msgd_c": ("MSGD-C, without Ω", COLOURS[1]),

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from src.figures.caption import captioned
 from src.figures.training import RUNS, train
-from src.plots import COLOURS
+from src.results.style import COLOURS
 
 COLOUR = COLOURS[2]
 """Of MSGD-CR, as in docs/three_methods_error.png."""

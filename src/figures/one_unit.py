@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from src.figures.caption import captioned
-from src.plots import COLOURS
+from src.results.style import COLOURS
 
 STEPS = 50
 START = 0.5

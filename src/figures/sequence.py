@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from src.figures.caption import captioned
-from src.plots import COLOURS
+from src.results.style import COLOURS
 from tasks.draws import Stream, generator
 from tasks.temporal_order import SYMBOLS, temporal_order
 

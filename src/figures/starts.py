@@ -11,7 +11,7 @@ from src.config import refuse
 from src.figures.caption import captioned
 from src.figures.training import compose
 from src.network import Network, build_architecture
-from src.plots import COLOURS, MARKERS, drawable
+from src.results.style import COLOURS, MARKERS, drawable
 from src.training.measure import measure
 from tasks.batch import collate
 from tasks.data import TrainingData

@@ -1,0 +1,179 @@
+"""Checks a composed configuration before anything runs, and names every problem in the user's words.
+
+Torch and Lightning are imported where they are asked: seconds that a refusal need not wait for.
+"""
+
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from src.config.errors import near
+from src.config.keys import REQUIRED, RULES, leaves
+from src.config.objects import object_problems
+from src.config.resume import resume_problems
+from src.config.wrong import Wrong
+from tasks.draws import MAX_SEED
+
+SETTINGS_WITHOUT = {"msgd": ("alpha", "clip"), "msgd_c": ("alpha",), "simplex": ("psi",)}
+"""Settings that a method of this name does not have: with them, a table would not be what its names say."""
+
+CUT = "callbacks.truncated_bptt"
+
+
+def check(cfg: DictConfig) -> list[str]:
+    """Every problem of a composed configuration; an empty list if it can run."""
+    wrong = Wrong()
+    wrong_values(cfg, wrong)
+    missing = [key for key in REQUIRED if OmegaConf.select(cfg, key, default=...) is ...]
+    for key in missing:
+        wrong.note(key, f"{key}: is missing")
+    unknown_success_keys(cfg, wrong)
+    if missing:
+        return wrong.problems
+    objects = object_problems(cfg, wrong)
+    return [*wrong.problems, *objects, *problems_between_keys(cfg, wrong, usable=not objects)]
+
+
+def wrong_values(cfg: DictConfig, wrong: Wrong) -> None:
+    """Notes the keys whose value breaks their rule."""
+    for key, value in leaves(cfg):
+        rule = RULES.get(key)
+        problem = None if rule is None else rule.problem(key, value)
+        if problem is not None:
+            wrong.note(key, problem)
+
+
+def unknown_success_keys(cfg: DictConfig, wrong: Wrong) -> None:
+    """Notes keys of the success test that there are not: no class would refuse them before training."""
+    for key, _ in leaves(cfg):
+        if key.startswith("success.") and key not in RULES:
+            wrong.note(key, f"{key}: no such key{near(key, RULES)}")
+
+
+def problems_between_keys(cfg: DictConfig, wrong: Wrong, usable: bool) -> list[str]:
+    """Problems of keys that are each right by themselves.
+
+    Args:
+        wrong: keys that are not compared with any other.
+        usable: whether the classes that are named can be made.
+    """
+    problems = length_problems(cfg, wrong, usable)
+    problems += seed_problems(cfg, wrong)
+    if usable:
+        problems += data_problems(cfg, wrong)
+    problems += method_problems(cfg, wrong)
+    if usable:
+        problems += omega_problems(cfg, wrong)
+    problems += machine_problems(cfg)
+    if cfg.resume is not None and not wrong.among("resume", "trainer.max_steps"):
+        problems += resume_problems(cfg)
+    return problems
+
+
+def length_problems(cfg: DictConfig, wrong: Wrong, usable: bool) -> list[str]:
+    """Lengths that are too short for the task, or a range of lengths that is none."""
+    if wrong.among("task.length"):
+        return []
+    problems = []
+    length = cfg.task.length
+    minimum: int = getattr(_class(cfg.task), "minimum_length", 1) if usable else 1
+    if length < minimum:
+        problems.append(f"task.length={length}: {cfg.task.name} needs {minimum} steps or more")
+    longest = cfg.task.max_length
+    if longest is not None and not wrong.among("task.max_length") and longest < length:
+        problems.append(f"task.max_length={longest}: must not be below task.length={length}")
+    return problems
+
+
+def seed_problems(cfg: DictConfig, wrong: Wrong) -> list[str]:
+    """Seeds of replicas beyond the largest that there is."""
+    if wrong.among("seed", "replicas") or cfg.seed + cfg.replicas - 1 <= MAX_SEED:
+        return []
+    return [f"seed={cfg.seed}: the last replica's seed must stay below 2**63"]
+
+
+def data_problems(cfg: DictConfig, wrong: Wrong) -> list[str]:
+    """Epochs and cut sequences, of a task that is not learned in epochs."""
+    name = cfg.task.name
+    in_epochs = _class(cfg.task).epochs
+    problems = []
+    if not in_epochs and cfg.trainer.max_epochs is not None:
+        problems.append(f"trainer.max_epochs: {name} draws fresh data for ever; set trainer.max_steps instead")
+    cut = cfg.callbacks.get("truncated_bptt")
+    if cut is None or wrong.below(CUT):
+        return problems
+    most = max(cut.parts)
+    if not in_epochs and (most > 1 or cut.steps is not None):
+        problems.append(f"{CUT}: {name}: {_why_uncut(cfg)}")
+    elif not wrong.among("task.length") and cut.steps is None and most > cfg.task.length:
+        problems.append(f"{CUT}.parts: {most} parts are more than task.length={cfg.task.length} steps")
+    return problems
+
+
+def _why_uncut(cfg: DictConfig) -> str:
+    """Why the sequences of a task that is not learned in epochs cannot be cut."""
+    if hydra.utils.instantiate(cfg.task).every_step:
+        return "it draws fresh sequences for ever, and has no epochs"
+    return "its only target is at the last step, and a part without a target teaches nothing"
+
+
+def method_problems(cfg: DictConfig, wrong: Wrong) -> list[str]:
+    """Settings that the method's name denies, or that it needs."""
+    optimizer = cfg.optimizer
+    problems = []
+    for setting in SETTINGS_WITHOUT.get(optimizer.name, ()):
+        key = f"optimizer.{setting}"
+        if optimizer.get(setting) and not wrong.among(key):
+            problems.append(f"{key}={optimizer[setting]}: {optimizer.name} has none; choose another method")
+    if optimizer.name == "simplex_switching" and optimizer.get("psi") is None:
+        problems.append("optimizer.psi=null: simplex_switching needs one; choose optimizer=simplex")
+    return problems
+
+
+def omega_problems(cfg: DictConfig, wrong: Wrong) -> list[str]:
+    """An Ω where the direction or the cell has none."""
+    alpha = cfg.optimizer.alpha
+    if not alpha or wrong.among("optimizer.alpha"):
+        return []
+    from src.cells import AutogradCell
+    from src.directions import Simplex
+
+    problems = []
+    if issubclass(_class(cfg.optimizer.direction), Simplex):
+        problems.append(f"optimizer.alpha={alpha}: the simplex direction has no Ω")
+    if issubclass(_class(cfg.cell), AutogradCell):
+        problems.append(
+            f"optimizer.alpha={alpha}: {cfg.cell.name} runs by autograd, which leaves none of the "
+            "factors that Ω is made of; use optimizer.alpha=0"
+        )
+    return problems
+
+
+def machine_problems(cfg: DictConfig) -> list[str]:
+    """What is asked for and this machine does not have."""
+    import torch
+
+    accelerator = cfg.trainer.accelerator
+    problems = []
+    if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        problems.append(f"trainer.accelerator={accelerator}: torch sees no GPU here; use cpu")
+    return problems + recurrence_problems(cfg)
+
+
+def recurrence_problems(cfg: DictConfig) -> list[str]:
+    """A backend that there is not, or not here."""
+    from src.recurrence import AUTO, BACKENDS, missing
+
+    name = cfg.recurrence
+    if name == AUTO:
+        return []
+    if name not in BACKENDS:
+        return [f"recurrence={name}: must be {' or '.join([AUTO, *BACKENDS])}"]
+    reason = missing(name)
+    return [] if reason is None else [f"recurrence={name}: {reason}"]
+
+
+def _class(part: DictConfig) -> Any:
+    """The class that a part of the configuration names."""
+    return hydra.utils.get_class(part._target_)

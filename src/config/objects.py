@@ -1,0 +1,77 @@
+"""Makes the objects that a configuration names, to hear what their classes say of its keys."""
+
+import inspect
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from src.config.errors import first_line, near
+from src.config.keys import RULES
+from src.config.wrong import Wrong
+
+NAMED = {"task": "task", "cell": "cell", "optimizer.direction": "optimizer"}
+"""Objects that are made, and the part of the configuration that must be right by itself before."""
+
+
+def object_problems(cfg: DictConfig, wrong: Wrong) -> list[str]:
+    """What the classes that a configuration names say of their keys, unless these are wrong already."""
+    problems = []
+    for name, part in NAMED.items():
+        if not wrong.below(part):
+            problems += _refused(cfg, name)
+    if "step" in cfg.optimizer and not wrong.below("optimizer.step", "optimizer.lr"):
+        problems += step_problems(cfg)
+    return problems + trainer_problems(cfg)
+
+
+def _refused(cfg: DictConfig, name: str) -> list[str]:
+    from src.network import build_architecture
+
+    part = OmegaConf.select(cfg, name)
+    try:
+        build_architecture(part) if name == "cell" else hydra.utils.instantiate(part)
+    except Exception as error:  # whatever a user's class raises
+        return [f"{name}: {first_line(error.__cause__ or error)}"]
+    return []
+
+
+def step_problems(cfg: DictConfig) -> list[str]:
+    """What torch's optimizer says of its keys; one that mixes rows is refused too."""
+    try:
+        if mixes_rows(cfg):
+            return [f"optimizer.step: {cfg.optimizer.step._target_} mixes rows, so that replicas would touch"]
+    except Exception as error:  # whatever an optimizer raises
+        return [f"optimizer.step: {first_line(error.__cause__ or error)}"]
+    return []
+
+
+def mixes_rows(cfg: DictConfig) -> bool:
+    """Whether the first row moves otherwise beside a second one than alone; tried for two steps."""
+    import torch
+
+    step = hydra.utils.instantiate(cfg.optimizer.step, lr=cfg.optimizer.lr)
+    start = torch.arange(6.0).view(2, 3) / 10
+    gradient = torch.tensor([[0.1, -2.0, 0.3], [4.0, 0.5, -6.0]])
+
+    def moved(rows: list[int]) -> torch.Tensor:
+        p = torch.nn.Parameter(start[rows])
+        optimizer = step([p])
+        for _ in range(2):
+            p.grad = gradient[rows]
+            optimizer.step()
+        return p.detach()
+
+    beside = moved([0, 1])[:1]
+    alone = moved([0])
+    return not torch.equal(beside, alone)
+
+
+def trainer_problems(cfg: DictConfig) -> list[str]:
+    """Keys that Lightning's Trainer does not know."""
+    extra = sorted(key for key in cfg.trainer if f"trainer.{key}" not in RULES)
+    if not extra:
+        return []
+    from pytorch_lightning import Trainer
+
+    known = list(inspect.signature(Trainer).parameters)
+    return [f"trainer.{key}: no such key{near(key, known)}" for key in extra if key not in known]

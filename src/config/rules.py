@@ -1,0 +1,75 @@
+"""Rules: what a key may hold, each with the words that say so."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.draws import MAX_SEED
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a key may hold.
+
+    Args:
+        words: completes "must be ...".
+        holds: tells whether a value that is not null is right.
+        optional: whether null is right too.
+    """
+
+    words: str
+    holds: Callable[[Any], bool]
+    optional: bool = False
+
+    def problem(self, key: str, value: Any) -> str | None:
+        """One line that says what is wrong with the value, or None."""
+        right = self.optional if value is None else self.holds(value)
+        if right:
+            return None
+        alternative = ", or null" if self.optional else ""
+        return f"{key}={value}: must be {self.words}{alternative}"
+
+
+def is_int(value: Any) -> bool:
+    """Whether this is a whole number; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> bool:
+    """Whether this is a finite number; true and false are none."""
+    return (is_int(value) or isinstance(value, float)) and abs(value) < float("inf")
+
+
+def whole(low: int, optional: bool = False) -> Rule:
+    """A whole number from ``low`` on."""
+    return Rule(f"a whole number, {low} or more", lambda v: is_int(v) and v >= low, optional)
+
+
+def above_zero(optional: bool = False) -> Rule:
+    """A number above 0."""
+    return Rule("a number above 0", lambda v: is_number(v) and v > 0, optional)
+
+
+def choice(*values: Any) -> Rule:
+    """One of these values."""
+    return Rule(" or ".join(map(str, values)), lambda v: not isinstance(v, bool) and v in values)
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(is_number, value))
+
+
+def _are_counts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(is_int(n) and n > 0 for n in value)
+
+
+NUMBER_OR_NULL = Rule("a number", is_number, optional=True)
+FROM_ZERO = Rule("a number, 0 or more", lambda v: is_number(v) and v >= 0)
+FRACTION = Rule("a number between 0 and 1, both excluded", lambda v: is_number(v) and 0 < v < 1)
+BELOW_ONE = Rule("a number, 0 or more, below 1", lambda v: is_number(v) and 0 <= v < 1)
+PAIR = Rule("two numbers in brackets", _is_pair)
+COUNTS = Rule("whole numbers, 1 or more, in brackets", _are_counts)
+FLAG = Rule("true or false", lambda v: isinstance(v, bool))
+SEED = Rule("a whole number, 0 or more, below 2**63", lambda v: is_int(v) and 0 <= v <= MAX_SEED)
+DIRECTORY = Rule("a directory", lambda v: isinstance(v, str), optional=True)
+ONE_DEVICE = Rule("1: a population is trained on one device", lambda v: is_int(v) and v == 1)

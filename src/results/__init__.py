@@ -1,0 +1,1 @@
+"""What runs left: read, pooled into success rates, printed and drawn. Import the module that you need."""

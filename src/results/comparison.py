@@ -1,0 +1,64 @@
+"""What differs between configurations, and what the ones that are compared are called."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from src.results.collect import Config, Replica, by_config
+
+NAMED = ("task.name", "task.length", "task.max_length", "cell.name", "optimizer.name")
+"""Keys that have a column of their own."""
+
+
+def differing(configs: Iterable[Config]) -> list[str]:
+    """Keys that differ between these configurations and have no column of their own, sorted."""
+    known = [dict(config) for config in configs]
+    keys: set[str] = set()
+    for config in known:
+        keys.update(config)
+    found = []
+    for key in sorted(keys - set(NAMED)):
+        values = {config.get(key) for config in known}
+        if len(values) > 1:
+            found.append(key)
+    return found
+
+
+def labels(replicas: Sequence[Replica]) -> dict[Config, str]:
+    """Names for the lines of configurations: the method, and what differs among those of its task and cell."""
+    groups: dict[tuple[Any, ...], list[Config]] = {}
+    for config in by_config(replicas):
+        values = dict(config)
+        group = values["task.name"], values["cell.name"], values["optimizer.name"]
+        groups.setdefault(group, []).append(config)
+    names = {}
+    for (_, _, method), configs in groups.items():
+        keys = differing(configs)
+        for config in configs:
+            names[config] = " ".join([method, *_differences(dict(config), keys)])
+    return names
+
+
+def _differences(values: dict[str, Any], keys: Sequence[str]) -> list[str]:
+    """The values of these keys in words, and the largest length if there is one."""
+    words = [f"{key.split('.')[-1]}={_words(values.get(key))}" for key in keys]
+    if values.get("task.max_length") is not None:
+        words.append(f"to {values['task.max_length']}")
+    return words
+
+
+def _words(value: Any) -> str:
+    """A value as text; 4 and 4.0 are one value."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def paired(replicas: Sequence[Replica]) -> str:
+    """What may be said of a comparison: that methods saw the same seeds on each task, length and cell, or nothing."""
+    settings: dict[Config, list[set[int]]] = {}
+    for config, alike in by_config(replicas).items():
+        setting = tuple((key, value) for key, value in config if key.startswith(("task.", "cell.")))
+        seeds = {replica.outcome["seed"] for replica in alike}
+        settings.setdefault(setting, []).append(seeds)
+    for methods in settings.values():
+        if len(methods) < 2 or any(seeds != methods[0] for seeds in methods):
+            return ""
+    return "paired: for each task, length and cell, all methods saw the same starts and data"

@@ -1,0 +1,154 @@
+"""Figures of a sweep: success rate against length, error against updates, loss against epochs and time."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from src.results.collect import Replica
+from src.results.comparison import paired
+from src.results.rates import success_rates
+from src.results.style import Lines, legend, panels, words
+from src.rundir import DIVERGED
+
+GAP = 0.04
+"""Between two lines at one length, as a share of the least distance between two lengths."""
+
+
+def success_rate(replicas: Sequence[Replica]) -> Figure:
+    """Success rate against length with Wilson's 95 % intervals: a row per task, a panel per cell, a line per method."""
+    inside = panels(replicas)
+    lines = Lines(replicas)
+    tasks = sorted({task for task, _ in inside})
+    cells = sorted({cell for _, cell in inside})
+    figure = Figure(figsize=(max(5.0, 1.2 + 4.2 * len(cells)), 1.0 + 3.1 * len(tasks)), layout="constrained")
+    grid = figure.subplots(len(tasks), len(cells), sharey=True, squeeze=False)
+    handles: dict[str, Any] = {}
+    for row, task in zip(grid, tasks, strict=True):
+        for axis, cell in zip(row, cells, strict=True):
+            if (task, cell) not in inside:
+                axis.set_axis_off()
+                continue
+            _draw_rates(axis, inside[task, cell], lines)
+            axis.set(title=f"{words(task)}, {words(cell)}", xlabel="length T (steps)", ylim=(-0.04, 1.04))
+            axis.grid(axis="y", alpha=0.3)
+            artists, names = axis.get_legend_handles_labels()
+            handles |= dict(zip(names, artists, strict=True))
+        row[0].set_ylabel(f"success rate\n({_counts(replicas)} replicas, 95 % interval)")
+    legend(figure, handles, paired(replicas))
+    return figure
+
+
+def _counts(replicas: Sequence[Replica]) -> str:
+    """How many replicas a point stands for: one number, or the least and the largest."""
+    counts = success_rates(replicas)["replicas"]
+    low = int(counts.min())
+    high = int(counts.max())
+    return f"{low}" if low == high else f"{low}-{high}"
+
+
+def _draw_rates(axis: Axes, inside: Sequence[Replica], lines: Lines) -> None:
+    """Draws one panel; lines stand side by side, or their intervals would hide each other."""
+    lengths = sorted({replica.outcome["length"] for replica in inside})
+    gap = GAP * min((b - a for a, b in pairwise(lengths)), default=lengths[0])
+    middle = (len(lines.names) - 1) / 2
+    for name, alike in lines.split(inside).items():
+        table = success_rates(alike).dropna(subset=["rate"]).sort_values("length")
+        below = table["rate"] - table["ci_low"]
+        above = table["ci_high"] - table["rate"]
+        axis.errorbar(
+            table["length"] + gap * (lines.place(name) - middle),
+            table["rate"],
+            [below.clip(lower=0), above.clip(lower=0)],
+            color=lines.colour(name),
+            marker=lines.marker(name),
+            capsize=3,
+            lw=1.5,
+            label=name,
+        )
+    axis.set_xticks(lengths)
+    if len(lengths) == 1:
+        margin = 5 * gap * len(lines.names)
+        axis.set_xlim(lengths[0] - margin, lengths[0] + margin)
+
+
+def error(replicas: Sequence[Replica]) -> Figure:
+    """Error against updates, a thin line per replica: a row per task and cell, a column per length."""
+    lines = Lines(replicas)
+    inside = panels(replicas)
+    lengths = sorted({replica.outcome["length"] for replica in replicas})
+    figure = Figure(figsize=(max(5.0, 1.2 + 3.4 * len(lengths)), 1.2 + 2.7 * len(inside)), layout="constrained")
+    grid = figure.subplots(len(inside), len(lengths), sharey=True, squeeze=False)
+    drawn: dict[str, Any] = {}
+    for row, ((task, cell), together) in zip(grid, inside.items(), strict=True):
+        axes = dict(zip(lengths, row, strict=True))
+        for replica in together:
+            if not replica.history.empty:
+                name = lines.of[replica.config]
+                drawn[name] = _draw_error(axes[replica.outcome["length"]], replica, lines.colour(name))
+        for length, axis in axes.items():
+            axis.set(title=f"{words(cell)}, length {length}", xlabel="updates", ylim=(0, 100), xlim=(0, None))
+            axis.grid(axis="y", alpha=0.3)
+        row[0].set_ylabel(f"{words(task)}\nwrong sequences (%)")
+    legend(figure, dict(sorted(drawn.items())), "a line per replica, ending in a circle where it solved the task")
+    return figure
+
+
+def _draw_error(axis: Axes, replica: Replica, colour: str) -> Any:
+    """Draws the errors of one replica; returns its line."""
+    step = replica.history["step"].to_numpy()
+    percent = 100 * replica.history["error"].to_numpy()
+    (line,) = axis.plot(step, percent, color=colour, marker=".", ms=2, lw=0.8, alpha=0.8)
+    if replica.outcome["solved"]:
+        axis.plot(step[-1], percent[-1], "o", color=colour, ms=6, clip_on=False)
+    return line
+
+
+def loss(replicas: Sequence[Replica]) -> Figure:
+    """Training loss of each epoch against epochs, updates and seconds: the median over replicas, and their range.
+
+    A replica that came to its schedule's end stays at its last loss; one that diverged is above all others.
+    """
+    lines = Lines(replicas)
+    inside = panels(replicas)
+    figure = Figure(figsize=(12, 0.9 + 3.4 * len(inside)), layout="constrained")
+    grid = figure.subplots(len(inside), 3, sharey="row", squeeze=False)
+    drawn: dict[str, Any] = {}
+    for row, ((task, cell), together) in zip(grid, inside.items(), strict=True):
+        for name, alike in lines.split(together).items():
+            drawn[name] = _draw_losses(row, alike, lines, name)
+        for axis, label in zip(row, ("epochs", "updates", "seconds"), strict=True):
+            axis.set(xlabel=label, yscale="log")
+            axis.grid(alpha=0.3)
+        row[1].set_xscale("log")
+        row[0].set_ylabel(f"{words(task)}, {words(cell)}\ntraining loss of an epoch")
+    legend(figure, dict(sorted(drawn.items())), "median over replicas, shaded: least to largest")
+    return figure
+
+
+def _draw_losses(row: Sequence[Axes], alike: Sequence[Replica], lines: Lines, name: str) -> Any:
+    """Draws one line against epochs, updates and seconds; returns the last of the three."""
+    each = pd.concat(continued(alike)).groupby("epoch")
+    colour = lines.colour(name)
+    places = (each["epoch"].first(), each["step"].median(), each["seconds"].median())
+    for axis, x in zip(row, places, strict=True):
+        (line,) = axis.plot(x, each["loss"].median(), lw=1.2, color=colour, ls=lines.dashes(name))
+        axis.fill_between(x, each["loss"].min(), each["loss"].max(), color=colour, alpha=0.15, lw=0)
+    return line
+
+
+def continued(replicas: Sequence[Replica]) -> list[pd.DataFrame]:
+    """Histories of the replicas, those that ended early continued to the longest."""
+    longest = max((replica.history for replica in replicas), key=len)
+    whole = []
+    for replica in replicas:
+        history = replica.history
+        rest = longest[longest["epoch"] > history["epoch"].max()].copy()
+        if not history.empty:
+            diverged = replica.outcome["status"] == DIVERGED
+            rest["loss"] = float("inf") if diverged else history["loss"].iloc[-1]
+        whole.append(pd.concat([history, rest]))
+    return whole

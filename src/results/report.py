@@ -1,0 +1,77 @@
+"""Tables and figures of all runs under some directories, however they ended."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+from torch.utils.tensorboard import SummaryWriter
+
+from src.config import ConfigurationError
+from src.results import plots
+from src.results.collect import Replica, collect
+from src.results.rates import losses, success_rates
+from src.results.tables import show_losses, show_success_rates
+from src.rundir import CURVES, ERROR, LOSS, SUCCESS_RATE, figure_files, table_file
+
+
+def report(directories: Sequence[Path], out: Path | None = None) -> pd.DataFrame:
+    """Writes the tables and figures of a sweep, prints its table and returns it.
+
+    Written are success_rate.csv, success_rate and error as .png and .svg, and figures for TensorBoard; of tasks whose
+    answers are neither right nor wrong, loss.csv, loss.png and loss.svg.
+
+    Args:
+        directories: searched for runs at any depth.
+        out: where to write; if not given, the directory, or ``curves`` for several.
+
+    Raises:
+        ConfigurationError: there are no results, or conflicting ones.
+    """
+    replicas = collect(directories)
+    if not replicas:
+        raise ConfigurationError([f"no results under {', '.join(map(str, directories))}"])
+    if out is None:
+        out = Path(directories[0] if len(directories) == 1 else CURVES)
+    out.mkdir(parents=True, exist_ok=True)
+    graded = [replica for replica in replicas if replica.graded]
+    others = [replica for replica in replicas if not replica.graded]
+    table = pd.DataFrame()
+    figures: dict[str, Figure] = {}
+    if others:
+        table = report_losses(others, out)
+        figures[LOSS] = plots.loss(others)
+    if graded:
+        table = report_success_rates(graded, out)
+        figures[SUCCESS_RATE] = plots.success_rate(graded)
+        figures[ERROR] = plots.error(graded)
+    save(figures, out)
+    return table
+
+
+def report_success_rates(replicas: Sequence[Replica], out: Path) -> pd.DataFrame:
+    """Writes and prints success_rate.csv."""
+    table = success_rates(replicas)
+    table.to_csv(table_file(out, SUCCESS_RATE), index=False, float_format="%.6g")
+    show_success_rates(replicas, table, out)
+    return table
+
+
+def report_losses(replicas: Sequence[Replica], out: Path) -> pd.DataFrame:
+    """Writes and prints loss.csv."""
+    table = losses(replicas)
+    table.to_csv(table_file(out, LOSS), index=False, float_format="%.6g")
+    show_losses(replicas, table, out)
+    return table
+
+
+def save(figures: dict[str, Figure], out: Path) -> None:
+    """Writes each figure as .png and .svg and for TensorBoard, instead of an earlier report's."""
+    board_folder = out / CURVES
+    shutil.rmtree(board_folder, ignore_errors=True)
+    with SummaryWriter(str(board_folder)) as board:
+        for name, figure in figures.items():
+            for file in figure_files(out, name):
+                figure.savefig(file, dpi=150)
+            board.add_figure(f"sweep/{name}", figure)

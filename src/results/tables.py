@@ -1,0 +1,100 @@
+"""Tables for people, printed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from src.results.collect import Replica
+from src.results.comparison import labels, paired
+from src.rundir import ERROR, LOSS, SUCCESS_RATE
+
+FEW = 6
+"""Most replicas that get a column of their own."""
+
+
+def show_success_rates(replicas: Sequence[Replica], table: pd.DataFrame, out: Path) -> None:
+    """Prints success rates; what is the same in every row goes into the title.
+
+    Args:
+        replicas: those that the table pools.
+        table: of :func:`src.results.rates.success_rates`.
+        out: where it was written.
+    """
+    names = labels(replicas)
+    rows = pd.DataFrame({"task": table["task"], "cell": table["cell"], "length": _lengths(table)})
+    rows["method"] = [names[config] for config in table.attrs["configs"]]
+    same = [column for column in rows.columns if rows[column].nunique() == 1]
+    title = ", ".join(["success rates", *(f"{column} {rows[column].iloc[0]}" for column in same)])
+    rows["solved"] = table["solved"].astype(str) + "/" + table["replicas"].astype(str)
+    rows["95 % interval"] = _intervals(table)
+    rows["median solved at"] = table["median_solved_at"].map(lambda at: "" if pd.isna(at) else f"{at:,.0f}")
+    if table["interrupted"].any():
+        rows["interrupted"] = table["interrupted"].astype(str)
+    printed = Table(title=title, title_justify="left", caption=paired(replicas), caption_justify="left")
+    shown = rows.drop(columns=same)
+    for column in shown.columns:
+        printed.add_column(column, justify="right", overflow="fold")
+    for row in shown.itertuples(index=False):
+        printed.add_row(*row)
+    console = Console()
+    console.print(printed)
+    console.print(f"in {out}: {SUCCESS_RATE}.csv, {SUCCESS_RATE}.png, {ERROR}.png (and .svg)", soft_wrap=True)
+
+
+def _lengths(table: pd.DataFrame) -> pd.Series:
+    """Lengths as text: one number, or the two ends of a range."""
+    ends = table["max_length"].map(lambda longest: "" if pd.isna(longest) else f"-{longest}")
+    return table["length"].astype(str) + ends
+
+
+def _intervals(table: pd.DataFrame) -> list[str]:
+    """Intervals in per cent; empty where nothing has finished."""
+    texts = []
+    for low, high in zip(table["ci_low"], table["ci_high"], strict=True):
+        texts.append("" if pd.isna(low) else f"{100 * low:.0f}-{100 * high:.0f} %")
+    return texts
+
+
+def show_losses(replicas: Sequence[Replica], table: pd.DataFrame, out: Path) -> None:
+    """Prints the losses of tasks whose answers are neither right nor wrong.
+
+    Args:
+        replicas: those that the table pools.
+        table: of :func:`src.results.rates.losses`.
+        out: where it was written.
+    """
+    names = labels(replicas)
+    tasks = ", ".join(dict.fromkeys(table["task"]))
+    printed = Table("method", title=f"{tasks}: medians over replicas", title_justify="left")
+    for column in ("n", "epochs", "updates", "s", "loss", "test", "spikes"):
+        printed.add_column(column, justify="right")
+    for config, (_, row) in zip(table.attrs["configs"], table.iterrows(), strict=True):
+        counts = [f"{row[column]:,.0f}" for column in ("replicas", "epochs", "updates", "seconds")]
+        losses = [f"{row['loss']:.3g}", f"{row['test_loss']:.3g}"]
+        printed.add_row(names[config], *counts, *losses, f"{row['spikes']:.0f}")
+    console = Console()
+    console.print(printed)
+    console.print(f"in {out}: {LOSS}.csv, {LOSS}.png (and .svg)", soft_wrap=True)
+
+
+def show_evaluation(table: pd.DataFrame) -> None:
+    """Prints errors in per cent, one row per length: the median and the worst replica, and each if they are few.
+
+    Args:
+        table: as evaluation.csv.
+    """
+    wide = 100 * table.pivot(index="length", columns="seed", values="error")
+    columns = {"median": wide.median(axis=1), "worst": wide.max(axis=1)}
+    if len(wide.columns) <= FEW:
+        for seed in wide.columns:
+            columns[f"seed {seed}"] = wide[seed]
+    title = f"{table['task'][0]}: wrong of {table['sequences'][0]:,} sequences, %"
+    printed = Table("length", *columns, title=title, title_justify="left")
+    for column in printed.columns:
+        column.justify = "right"
+    for length in wide.index:
+        printed.add_row(f"{length:,}", *(f"{values[length]:.2f}" for values in columns.values()))
+    Console().print(printed)
