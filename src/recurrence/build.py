@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-SOURCE = Path(__file__).with_name("cpu.cpp")
+SOURCE = Path(__file__).with_name("cpu") / "native" / "cpu.cpp"
 OPTIONS = ("-std=c++17", "-O3", "-shared", "-fPIC", "-pthread")
 THIS_PROCESSOR = (("-march=native",), ("-mcpu=native",), ())
 """What makes a compiler use all that this processor can: the first of these that it takes."""
@@ -34,7 +34,8 @@ def build() -> Path:
         Unavailable: see there.
     """
     compiler = _compiler()
-    key = _digest("\0".join([SOURCE.read_text(), _version(compiler), *OPTIONS, processor()]).encode())[:32]
+    sources = [path.name + "\0" + path.read_text() for path in sorted(SOURCE.parent.iterdir()) if path.is_file()]
+    key = _digest("\0".join([*sources, _version(compiler), *OPTIONS, processor()]).encode())[:32]
     folder = _folder()
     for found in folder.glob(f"{key}-*.so"):
         if found.stem == f"{key}-{_digest(found.read_bytes())}":
