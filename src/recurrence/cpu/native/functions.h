@@ -1,8 +1,9 @@
-// tanh, sigmoid, exp and the cells' activations, of vectors.
+// tanh, the logistic function and exponentials of vectors.
 
 #pragma once
 
-#include "call.h"
+#include <cstring>
+
 #include "vectors.h"
 
 namespace {
@@ -32,7 +33,8 @@ inline Vector expm1_(Vector x) {
 // e^x for x <= 0, below -87 none: 2^n e^r with |r| <= ln 2 / 2, the latter by its series to degree 7. NaN stays.
 inline Vector exp_(Vector x) {
     const float magic = 12582912.f;  // 1.5 * 2^23: what is added to it is rounded to a whole number, in its last bits
-    const Vector shifted = x * 1.44269504f + magic, n = shifted - magic;
+    const Vector shifted = x * 1.44269504f + magic;
+    const Vector n = shifted - magic;
     const Vector r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
     Vector y = ((1.98412698e-4f * r + 1.38888889e-3f) * r + 8.33333333e-3f) * r + 4.16666667e-2f;
     y = (((y * r + 0.166666667f) * r + 0.5f) * r + 1.f) * r + 1.f;
@@ -42,28 +44,6 @@ inline Vector exp_(Vector x) {
     Vector scale;
     std::memcpy(&scale, &bits, sizeof scale);
     return x < -87.f ? Vector{} : y * scale;
-}
-
-template <int A>
-inline Vector activate(Vector a) {
-    switch (A) {
-        case TANH: return tanh_(a);
-        case SIGMOID: return sigmoid_(a);
-        case RELU: return a < 0.f ? Vector{} : a;
-        case ELU: return a < 0.f ? expm1_(a) : a;
-        default: return a;
-    }
-}
-
-template <int A>
-inline Vector slope(Vector h) {  // σ'(a) as a function of h = σ(a)
-    switch (A) {
-        case TANH: return 1.f - h * h;
-        case SIGMOID: return h * (1.f - h);
-        case RELU: return h > 0.f ? Vector{} + 1.f : Vector{};
-        case ELU: return h < 0.f ? h + 1.f : Vector{} + 1.f;
-        default: return Vector{} + 1.f;
-    }
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Threads that wait for work.
+// Work divided over threads that wait for it.
 
 #pragma once
 
@@ -10,11 +10,12 @@
 #include <thread>
 #include <unistd.h>
 
-#include "call.h"
+#include "arguments.h"
 
 namespace {
 
-void flush_denormals() {  // vanishing gradients become denormal, which is slow and carries nothing here
+// Makes denormal numbers 0. Vanishing gradients become denormal, which is slow and carries nothing here.
+void flush_denormals() {
 #if defined(__SSE__)
     __builtin_ia32_ldmxcsr(__builtin_ia32_stmxcsr() | 0x8040);
 #elif defined(__aarch64__)
@@ -35,17 +36,20 @@ inline void pause() {
 // Threads that wait for work: spinning for a while, since the next call is often near, then asleep.
 class Pool {
   public:
-    // The process's own; a forked child gets a new one, since threads do not survive a fork. Never destroyed.
+    // The pool of this process. A forked child makes a new one, since threads do not survive a fork. Never destroyed.
     static Pool& get() {
         static std::mutex mutex;
         static Pool* pool = nullptr;
         static pid_t owner = 0;
         std::lock_guard<std::mutex> lock(mutex);
-        if (owner != getpid()) pool = new Pool, owner = getpid();
+        if (owner != getpid()) {
+            pool = new Pool;
+            owner = getpid();
+        }
         return *pool;
     }
 
-    // Calls work(jobs - 1) .. work(0), each once, on as many threads; the caller's is one of them.
+    // Calls work(jobs - 1) .. work(0), each once, on so many threads; the caller's is one of them.
     template <class Work>
     void run(Index threads, Index jobs, Work& work) {
         flush_denormals();
@@ -75,7 +79,7 @@ class Pool {
   private:
     static constexpr int MICROSECONDS = 1000;  // more than lies between two calls of one update
 
-    // Waits busily for a while, since giving the core away and getting it back costs more; whether it was worth it.
+    // Waits busily for a while: to give the core away and get it back costs more. Returns whether the wait was over then.
     template <class Condition>
     static bool spin_until(const Condition& done) {
         const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(MICROSECONDS);
@@ -122,12 +126,14 @@ class Pool {
     int started_ = 0;
 };
 
-// Into how many parts of whole blocks each of R equal loads is best cut: the fewest that give the shortest time.
+// The number of parts of whole blocks into which each of R equal loads is best cut: the fewest for the shortest time.
 Index parts(Index R, Index blocks, Index threads) {
     Index best = 1, least = INT64_MAX;
     for (Index n = 1; n <= std::min(blocks, 4 * threads); n++) {
         const Index time = (R * n + threads - 1) / threads * ((blocks + n - 1) / n);
-        if (time < least) best = n, least = time;
+        if (time >= least) continue;
+        best = n;
+        least = time;
     }
     return best;
 }

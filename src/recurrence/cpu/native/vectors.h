@@ -2,8 +2,9 @@
 
 #pragma once
 
-#include <cstdint>
 #include <cstring>
+
+#include "arguments.h"
 
 #if defined(__AVX512F__)
 constexpr int LANES = 16, BLOCK_ROWS = 6, BLOCK_VECTORS = 4;  // 20 of 32 registers hold sums
@@ -45,6 +46,19 @@ inline float sum(Vector x) {
     float lanes[LANES];
     store(lanes, x);
     return sum_lanes<LANES>(lanes);
+}
+
+// n, rounded up to whole vectors.
+constexpr Index padded(Index n) { return (n + LANES - 1) / LANES * LANES; }
+
+// to += from, of whole vectors.
+inline void add_to(float* to, const float* from, Index size) {
+    for (Index j = 0; j < size; j += LANES) store(to + j, load(to + j) + load(from + j));
+}
+
+// to += factor * from, likewise.
+inline void add_to(float* to, float factor, const float* from, Index size) {
+    for (Index j = 0; j < size; j += LANES) store(to + j, load(to + j) + factor * load(from + j));
 }
 
 }  // namespace
