@@ -1,7 +1,7 @@
 """The seam for speed: the time loop, forward and backward, for R networks at once.
 
 :func:`recur` is differentiable; :func:`learn` makes all gradients of an update at once where that is compiled in. They
-are all the rest of the program sees. Behind them: reference.py, the specification, and cpu.py with cpu.cpp, compiled.
+are all the rest of the program sees. Behind them: reference.py, the specification, and cpu/, compiled.
 
 Shapes: R replicas, T steps, B sequences, I inputs, H units, G = gates * H columns of W; step t of the text is index
 t - 1 here.
@@ -34,6 +34,7 @@ __all__ = [
     "linear",
     "recur",
     "simplex",
+    "threads",
     "use",
     "which",
 ]
@@ -46,6 +47,7 @@ torch.set_flush_denormal(True)
 FUSED, REFERENCE = "fused", "reference"
 _NONE = Weights(None)  # type: ignore[arg-type]
 _chosen: str | None = None  # decided at first use
+_threads = torch.get_num_threads()  # of the fused recurrence
 
 
 def use(name: str, threads: int | None = None) -> str:
@@ -60,14 +62,19 @@ def use(name: str, threads: int | None = None) -> str:
         ``fused`` or ``reference``.
 
     Raises:
-        src.recurrence.build.Unavailable: ``fused``, but it cannot be built.
+        src.recurrence.cpu.build.Unavailable: ``fused``, but it cannot be built.
     """
-    global _chosen
+    global _chosen, _threads
     if name == FUSED:
         cpu.library()
     _chosen = REFERENCE if name == REFERENCE or not cpu.available() else FUSED
-    cpu.threads = threads or cpu.threads
+    _threads = threads or _threads
     return _chosen
+
+
+def threads() -> int:
+    """Threads of the fused recurrence. They change nothing but the speed."""
+    return _threads
 
 
 def recur(
@@ -144,7 +151,7 @@ def learn(
     if not (known and loss in cpu.LOSSES and _fused(cell, weights.W)):
         return None
     _check(length_R, inputs)
-    return cpu.learn(cell, inputs, target, weights, gradients, loss, length_R, tape or Tape(), state)
+    return cpu.learn(cell, inputs, target, weights, gradients, loss, length_R, tape or Tape(), state, _threads)
 
 
 def which(cell: Cell, W: Tensor) -> str:
@@ -182,13 +189,13 @@ def linear(
         assert rows is not None
         rows.append(Rows(*names, x, right, at_end))
 
-    fused = _compiled_for(x_RTBK, W_RKM, b_RM)
-    return Linear.apply(x_RTBK, W_RKM, b_RM, tanh, fused, None if rows is None else record)
+    own_threads = _threads if _compiled_for(x_RTBK, W_RKM, b_RM) else None
+    return Linear.apply(x_RTBK, W_RKM, b_RM, tanh, own_threads, None if rows is None else record)
 
 
 def add_noise(x_RTBK: Tensor, streams: list[Key], std: float) -> Tensor:
     """x and normal noise, each replica's a function of its seed, stream, index and part; differentiable."""
-    return AddNoise.apply(x_RTBK, streams, std, _compiled_for(x_RTBK))
+    return AddNoise.apply(x_RTBK, streams, std, _threads if _compiled_for(x_RTBK) else None)
 
 
 def _compiled_for(*tensors: Tensor) -> bool:
@@ -207,7 +214,7 @@ def simplex(
     """
     plain = [own for own in rows if isinstance(own, Rows)]
     if len(plain) == len(rows) and _compiled_for(*(own.right for own in plain), *gradients.values()):
-        cpu.simplex(plain, gradients, length_R, T, term)
+        cpu.simplex(plain, gradients, length_R, T, term, _threads)
     else:
         temporal.simplex(rows, gradients, length_R, T, term)
 
@@ -221,8 +228,8 @@ class _Recurrence(torch.autograd.Function):
     ) -> Any:
         inputs, W, W_in, b, *state = learned
         ctx.set_materialize_grads(False)
-        implementation = cpu.Run if _fused(cell, W) else reference.Run
-        run = implementation(cell, inputs, Weights(W, W_in, b), tuple(state), length_R, keep, every_step)
+        arguments = (cell, inputs, Weights(W, W_in, b), tuple(state), length_R, keep, every_step)
+        run = cpu.Run(*arguments, threads=_threads) if _fused(cell, W) else reference.Run(*arguments)
         ctx.run, ctx.tape = run if keep else None, tape
         # not what is kept itself: an output that is stored here would be a cycle, freed late
         h_RTBH, run.h_RTBH = run.h_RTBH, None

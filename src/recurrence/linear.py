@@ -20,11 +20,11 @@ class AddNoise(torch.autograd.Function):
     """x_RTBK and normal numbers of one standard deviation, each replica's from a stream of its own (tasks/draws.py)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, streams: list[Key], std: float, fused: bool) -> Tensor:
-        if fused:
+    def forward(ctx: Any, x: Tensor, streams: list[Key], std: float, threads: int | None) -> Tensor:
+        if threads is not None:
             words = np.array([[seed, stream, part, index] for seed, stream, index, part in streams], dtype=np.uint64)
             scaled = quantiles() * np.float32(std)
-            return cpu.add_noise(x, torch.from_numpy(words.view(np.int64)), torch.from_numpy(scaled))
+            return cpu.add_noise(x, torch.from_numpy(words.view(np.int64)), torch.from_numpy(scaled), threads)
         numbers = [normal(generator(*key), x[0].numel(), std) for key in streams]
         return x + torch.from_numpy(np.stack(numbers)).view(x.shape).to(x)
 
@@ -35,15 +35,15 @@ class AddNoise(torch.autograd.Function):
 
 class Linear(torch.autograd.Function):
     """y = x W + b for x_RTBK, W_RKM, b_RM, or its tanh: RTBM. With ``record`` W and b get no gradients, but that is
-    called with x and dL/d(x W + b)."""
+    called with x and dL/d(x W + b). ``threads``: of the compiled code; None: without it."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, W: Tensor, b: Tensor, tanh: bool, fused: bool, record: Record | None = None
+        ctx: Any, x: Tensor, W: Tensor, b: Tensor, tanh: bool, threads: int | None, record: Record | None = None
     ) -> Tensor:
         ctx.tanh, ctx.record = tanh, record
-        if fused and record is None:
-            ctx.run = cpu.Linear(x, W, b, tanh)
+        if threads is not None and record is None:
+            ctx.run = cpu.Linear(x, W, b, tanh, threads)
             y, ctx.run.y = ctx.run.y, None  # an output kept here would be a cycle, freed late
             if tanh:
                 ctx.save_for_backward(y)
