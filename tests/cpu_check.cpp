@@ -1,7 +1,7 @@
 // The recurrence on CPUs alone, for the sanitizers: arrays of exactly the size that the calls ask for, many sizes, and
 // 1 thread against 4, bit for bit. What is computed is compared with the reference in test_fused.py. `make sanitize`.
 
-#include "../src/recurrence/cpu.cpp"
+#include "../src/recurrence/cpu/native/cpu.cpp"
 
 #include <cstdio>
 #include <cstdlib>

@@ -1,10 +1,13 @@
 """The fused recurrence against the reference: every output and gradient, bits, faults, and how it is built."""
 
+import ctypes
 import gc
 import os
+import shutil
 import subprocess
 import sys
 from copy import deepcopy
+from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +18,9 @@ from src import recurrence
 from src.cells import LSTM, Vanilla
 from src.directions import Direction, Omega
 from src.network import Network
-from src.recurrence import FUSED, REFERENCE, OmegaTerm, Tape, Weights, build, cpu, memory, recur
+from src.recurrence import FUSED, REFERENCE, OmegaTerm, Tape, Weights, cpu, recur
+from src.recurrence.cpu import build, layout, memory, structs
+from src.recurrence.cpu.library import load
 from tasks.datamodule import TrainingData, collate
 from tests import numpy_reference as ref
 from tests.conftest import ROOT, compose, make_cell, make_task
@@ -28,7 +33,7 @@ SYMBOLS = 4
 
 @pytest.fixture(autouse=True)
 def as_before():
-    threads = cpu.threads
+    threads = recurrence.threads()
     yield
     recurrence.use("auto", threads)
 
@@ -390,7 +395,7 @@ def test_blocks_of_memory_return():
 
 BUILD = """
 import ctypes
-from src.recurrence import build
+from src.recurrence.cpu import build
 build.OPTIONS = tuple(option.replace("-O3", "-O0") for option in build.OPTIONS)  # quick to compile
 path = build.build()
 ctypes.CDLL(str(path)).lanes()
@@ -436,11 +441,76 @@ def test_another_source_compiler_or_processor_is_another_library(tmp_path, monke
     names.add(build.build().name)
     monkeypatch.setattr(build, "_version", lambda compiler: "another")
     names.add(build.build().name)
-    other = tmp_path / "other.cpp"
-    other.write_text("// another")
-    monkeypatch.setattr(build, "SOURCE", other)
-    names.add(build.build().name)
-    assert len(names) == 4
+    files = sorted(build.NATIVE.iterdir())
+    for file in files:  # every header, and the source
+        changed = tmp_path / f"changed-{file.name}"
+        shutil.copytree(build.NATIVE, changed)
+        (changed / file.name).write_text(file.read_text() + "// another")
+        monkeypatch.setattr(build, "NATIVE", changed)
+        names.add(build.build().name)
+    assert len(files) > 15 and len(names) == 3 + len(files)
+
+
+def drifted(struct, change):
+    """A copy of a struct by the same name, its fields changed."""
+    return type(struct.__name__, (ctypes.Structure,), {"_fields_": change(list(struct._fields_))})
+
+
+DRIFTS = {
+    "Call.R is offset 8, 8 bytes in Python, offset 0, 8 bytes in C": ("Call", lambda own: [own[1], own[0], *own[2:]]),
+    "the whole of Call is .* in Python": ("Call", lambda own: own[:-1]),
+    "the whole of Noise is": ("Noise", lambda own: [*own, ("more", ctypes.c_int64)]),
+    "Linear.y is missing in Python": (
+        "Linear",
+        lambda own: [("z", kind) if n == "y" else (n, kind) for n, kind in own],
+    ),
+    "Simplex.beta is offset 64, 8 bytes in Python, offset 64, 8 bytes, a pointer in C": (
+        "Simplex",
+        lambda own: [(n, ctypes.c_int64) if n == "beta" else (n, kind) for n, kind in own],
+    ),
+    "Product.K is offset 8, 4 bytes": (
+        "Product",
+        lambda own: [(n, ctypes.c_int32) if n == "K" else (n, kind) for n, kind in own],
+    ),
+}
+
+
+@pytest.mark.parametrize("message", DRIFTS)
+def test_a_struct_that_is_not_that_of_the_library_is_refused(message):
+    name, change = DRIFTS[message]
+    own = [drifted(struct, change) if struct.__name__ == name else struct for struct in structs.STRUCTS]
+    with pytest.raises(RuntimeError, match=message):
+        layout.check(cpu.library(), own, structs.CODES)
+    layout.check(cpu.library(), structs.STRUCTS, structs.CODES)
+
+
+def test_a_code_that_is_not_that_of_the_library_is_refused():
+    swapped = IntEnum("Form", {"SQUARED": 1, "PLAIN": 0})
+    codes = [swapped if code is structs.Form else code for code in structs.CODES]
+    with pytest.raises(RuntimeError, match=r"Form.SQUARED is code 1 in Python, code 0 in C"):
+        layout.check(cpu.library(), structs.STRUCTS, codes)
+
+
+def test_every_struct_is_checked():
+    """None is left out of the list, nor of what C++ exports."""
+    known = {struct.__name__ for struct in structs.STRUCTS} | {code.__name__ for code in structs.CODES}
+    mine = {value.__name__ for value in vars(structs).values() if isinstance(value, type)} - {"IntEnum"}
+    assert known == mine == {owner for owner, _ in layout.table_in(cpu.library())}
+
+
+def test_a_library_made_from_a_changed_header_is_refused(tmp_path, monkeypatch):
+    changed = tmp_path / "native"
+    shutil.copytree(build.NATIVE, changed)
+    fields = changed / "fields.h"
+    text = fields.read_text()
+    assert text.count("FIELD(float*, d2)") == text.count("FIELD(float*, v2)") == 1
+    text = text.replace("FIELD(float*, d2)", "FIELD(float*, other)").replace("FIELD(float*, v2)", "FIELD(float*, d2)")
+    fields.write_text(text.replace("FIELD(float*, other)", "FIELD(float*, v2)"))
+    monkeypatch.setattr(build, "NATIVE", changed)
+    monkeypatch.setattr(build, "OPTIONS", tuple(option.replace("-O3", "-O0") for option in build.OPTIONS))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(RuntimeError, match=r"fields\.h differ: Call\.v2 is offset"):
+        load(build.build())
 
 
 SMOKE = ["experiment=smoke", "replicas=2", "logger=none", "hydra.run.dir=out"]

@@ -9,7 +9,7 @@ from src import recurrence
 from src.directions import Direction, Simplex
 from src.linalg import product
 from src.network import Network
-from src.recurrence import FUSED, REFERENCE, Rows, SimplexTerm, Tape, cpu
+from src.recurrence import FUSED, REFERENCE, Rows, SimplexTerm, Tape
 from src.recurrence.temporal import FORMS, betas, norms, squared_norms, whole
 from src.run import run
 from tasks.datamodule import Batch, TrainingData, collate
@@ -32,7 +32,7 @@ NAMED = pytest.mark.parametrize(("cell_name", "task_name", "stack"), CASES, ids=
 
 @pytest.fixture(autouse=True)
 def as_before():
-    threads = cpu.threads
+    threads = recurrence.threads()
     yield
     recurrence.use("auto", threads)
 

@@ -1,9 +1,9 @@
-"""Compiles cpu.cpp with this machine's compiler into a cache.
+"""Compiles native/cpu.cpp with this machine's compiler into a cache.
 
-The cache is ``$XDG_CACHE_HOME/rnn-long-memory``, by default ``~/.cache/rnn-long-memory``. A library's name holds what
-it was made from (source, compiler, options, processor) and a digest of what it is, so that one that is damaged, old or
-of another machine is never loaded. It is written elsewhere and moved there whole: any number of processes may begin at
-once.
+The cache is ``$XDG_CACHE_HOME/rnn-long-memory``, by default ``~/.cache/rnn-long-memory``. A library's name holds two
+digests: of what it was made from (every file in native/, compiler, options, processor) and of what it is. So a library
+that is damaged, old or of another machine is never loaded. It is written elsewhere and moved there whole: any number of
+processes may begin at once.
 """
 
 import atexit
@@ -19,20 +19,20 @@ from pathlib import Path
 
 from src.recurrence.backend import Unavailable
 
-SOURCE = Path(__file__).with_name("cpu.cpp")
+NATIVE = Path(__file__).with_name("native")
 OPTIONS = ("-std=c++17", "-O3", "-shared", "-fPIC", "-pthread")
 THIS_PROCESSOR = (("-march=native",), ("-mcpu=native",), ())
-"""What makes a compiler use all that this processor can: the first of these that it takes."""
+"""Options that make a compiler use all that this processor can. The first that it takes is used."""
 
 
 def build() -> Path:
-    """The library made from cpu.cpp, from the cache or new.
+    """Returns the library made from native/, from the cache or new.
 
     Raises:
-        Unavailable: see there.
+        Unavailable: there is no compiler, or it fails.
     """
     compiler = _compiler()
-    key = _digest("\0".join([SOURCE.read_text(), _version(compiler), *OPTIONS, processor()]).encode())[:32]
+    key = _key(compiler)
     folder = _folder()
     for found in folder.glob(f"{key}-*.so"):
         if found.stem == f"{key}-{_digest(found.read_bytes())}":
@@ -44,8 +44,17 @@ def build() -> Path:
     return library
 
 
+def _key(compiler: list[str]) -> str:
+    """A digest of all that a library is made from."""
+    parts = []
+    for file in sorted(path for path in NATIVE.iterdir() if path.suffix in (".h", ".cpp")):
+        parts += [file.name, file.read_text()]
+    parts += [_version(compiler), *OPTIONS, processor()]
+    return _digest("\0".join(parts).encode())[:32]
+
+
 def _folder() -> Path:
-    """The cache; where it is not ours alone to write, one that is gone with the process."""
+    """Returns the cache or, where others may write to it, a folder that is gone with the process."""
     try:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnn-long-memory"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -60,18 +69,19 @@ def _folder() -> Path:
 
 
 def _compile(compiler: list[str], target: Path) -> Path:
+    source = NATIVE / "cpu.cpp"
     for processor_options in THIS_PROCESSOR:
-        command = [*compiler, *OPTIONS, *processor_options, str(SOURCE), "-o", str(target)]
+        command = [*compiler, *OPTIONS, *processor_options, str(source), "-o", str(target)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode == 0:
             return target
     errors = [line for line in done.stderr.splitlines() if "error" in line]
     complaint = errors[0] if errors else done.stderr.strip() or "no message"
-    raise Unavailable(f"{compiler[0]} cannot compile {SOURCE.name} ({complaint}); install a current g++ or clang++")
+    raise Unavailable(f"{compiler[0]} cannot compile {source.name} ({complaint}); install a current g++ or clang++")
 
 
 def _compiler() -> list[str]:
-    """$CXX, or the first that is there."""
+    """Returns $CXX or, without it, the first compiler that is there."""
     own = shlex.split(os.environ.get("CXX", ""))
     for command in [own] if own else [["c++"], ["g++"], ["clang++"]]:
         if shutil.which(command[0]):
@@ -86,7 +96,7 @@ def _version(compiler: list[str]) -> str:
 
 
 def processor() -> str:
-    """What this machine's processor is and can do, as far as the system tells."""
+    """Describes this machine's processor and what it can do, as far as the system tells."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:

@@ -25,13 +25,20 @@ class _Lease:
 
 
 def empty(*shape: int) -> Tensor:
-    """A float32 tensor on the CPU that holds anything. Its block is free again when no view of it is left."""
+    """Returns a float32 tensor on the CPU that holds anything. Its block is free again when no view of it is left."""
     size = prod(shape)
+    return torch.from_numpy(np.asarray(_Lease(_take(size), size))).view(shape)
+
+
+def _take(size: int) -> np.ndarray:
+    """Takes the smallest free block that is large enough, or makes one in place of the largest."""
     fitting = [i for i, block in enumerate(_free) if block.size >= size]
     if fitting:
-        block = _free.pop(min(fitting, key=lambda i: _free[i].size))
-    else:
-        if _free:
-            _free.pop(max(range(len(_free)), key=lambda i: _free[i].size))  # grows, instead of adding one
-        block = np.empty(max(size, 1), dtype=np.float32)
-    return torch.from_numpy(np.asarray(_Lease(block, size))).view(shape)
+        return _free.pop(min(fitting, key=_size_of))
+    if _free:
+        _free.pop(max(range(len(_free)), key=_size_of))
+    return np.empty(max(size, 1), dtype=np.float32)
+
+
+def _size_of(index: int) -> int:
+    return _free[index].size
