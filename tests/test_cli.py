@@ -112,6 +112,12 @@ def test_bad_input_is_refused_before_anything_runs(tmp_path, arguments, lines):
     assert done.stdout == "" and not list(tmp_path.rglob("results.csv")) and not (tmp_path / "run").exists()
 
 
+def test_a_script_is_told_how_to_run(tmp_path):
+    done = subprocess.run([sys.executable, ROOT / "src" / "train.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.count("\n") == 1 and "python -m src.train" in done.stderr
+
+
 @pytest.mark.parametrize(("flag", "words"), [("--help", "success_vs_length"), ("--cfg=job", "max_error: 0.01")])
 def test_hydras_own_flags(tmp_path, flag, words):
     done = train(tmp_path, *flag.split("="))

@@ -5,6 +5,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 
 from src.config import RULES, check, leaves
+from src.config.keys import is_packable
 from src.config.overrides import diagnose
 from src.run import run
 from tests.conftest import AUTOGRAD, CELLS, EXPERIMENTS, METHODS, ROOT, SIMPLEX, TASKS, TORCH, compose
@@ -37,6 +38,16 @@ def test_methods_differ_by_what_the_paper_says():
     assert {k for k in msgd if msgd[k] != clipped[k]} == {"name", "clip"}
     assert {k for k in msgd if clipped[k] != regularised[k]} == {"name", "alpha"}
     assert (clipped["clip"], regularised["alpha"], msgd["lr"]) == (1.0, 4.0, 0.01)  # P13
+
+
+def test_the_methods_of_the_paper_and_their_starts_may_train_as_one():
+    one = dict(leaves(compose("optimizer=msgd", "cell=basic_tanh", "task.length=50", "seed=3")))
+    other = dict(leaves(compose("optimizer=msgd_cr", "cell=smart_tanh", "task.length=100")))
+    assert all(is_packable(key) for key in one if one[key] != other[key])
+    for override in ("cell.hidden_size=51", "cell.layers=2", "task.batch_size=5", "optimizer=adam", "cell=lstm"):
+        changed = dict(leaves(compose(override)))
+        plain = dict(leaves(compose()))
+        assert not all(is_packable(key) for key in changed | plain if changed.get(key) != plain.get(key))
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from src.config import ConfigurationError
+from src.config import ConfigurationError, science
 from src.intervals import wilson
 from src.results.collect import collect
 from src.results.comparison import labels, paired
 from src.results.rates import success_rates
 from src.results.report import report
-from src.rundir import HISTORY, RESULTS, write_table
+from src.rundir import HISTORY, RunDirectory, history_columns
 from tests.conftest import ROOT, compose
 
 
@@ -40,16 +40,16 @@ def test_wilson_interval_as_published(successes, trials, low, high):
 def write_run(directory, rows, *overrides):
     """A run as the program leaves it; rows: (seed, status, solved_at or None, updates)."""
     cfg = compose(*overrides)
-    directory.mkdir(parents=True)
-    (directory / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
+    run = RunDirectory(directory)
+    run.write_configuration(cfg)
     names = [cfg.task.name, cfg.task.length, cfg.task.max_length, cfg.cell.name, cfg.optimizer.name]
     table = [
         [*names, seed, status, status == "solved", at, updates, 0.0 if at else 0.5, 0.0 if at else 0.4, 0.1, 1.0, 9.0]
         for seed, status, at, updates in rows
     ]
-    write_table(directory / "results.csv", RESULTS, table)
+    run.write_results(table)
     history = [[seed, 2000, 0, 1.0, 0.1, None, 1.0, 0.5] for seed, *_ in rows]
-    write_table(directory / "history.csv", HISTORY, history)
+    run.write_history(history)
 
 
 def test_rates_medians_and_intervals(tmp_path):
@@ -105,6 +105,19 @@ def test_paired_is_said_only_where_it_is_true(tmp_path):
     assert paired(collect([tmp_path / "b"])) == ""
     write_run(tmp_path / "a" / "2", rows[:1], "optimizer=msgd_cr")  # another set of seeds
     assert paired(collect([tmp_path / "a"])) == ""
+
+
+def test_a_configuration_reads_the_same_fast_and_as_omegaconf_has_it(tmp_path):
+    write_run(tmp_path, [(0, "solved", 4000, 4000)], "success.max_error=1e-9", "task=price", "seed=12")
+    run = RunDirectory(tmp_path)
+    exact = OmegaConf.to_container(run.configuration(), resolve=False)
+    assert run.plain_configuration() == exact and exact["success"]["max_error"] == 1e-9
+    assert list(science(run.plain_configuration()).items()) == list(science(run.configuration()).items())
+
+
+def test_a_method_adds_its_own_metrics_to_the_history():
+    assert history_columns() == HISTORY
+    assert history_columns(["omega", "entropy"]) == (*HISTORY, "entropy")
 
 
 def test_the_same_replica_counts_once(tmp_path):
