@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from src.directions import Direction, Factors, Omega, Tape, Together
+from src.directions import Direction, Factors, Omega, Tape
 from src.directions.omega import omega
 from src.network import Network
 from src.recurrence import Pass, recur
