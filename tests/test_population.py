@@ -10,9 +10,11 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
 
+from src.config import ConfigurationError
 from src.population import Population, checkpoint
 from src.population.checkpoint import UnreadableCheckpoint
 from src.run import build, run, settle_recurrence
+from src.trained import load_population
 from src.training.clipping import Clipped
 from src.training.update import update
 from tests.conftest import AUTOGRAD, CELLS, METHODS, TORCH, compose, fit
@@ -334,6 +336,35 @@ def test_a_checkpoint_of_other_seeds_is_refused():
     with pytest.raises(UnreadableCheckpoint, match="seeds"):
         checkpoint.restore(content, Population([1, 3], {"lr": 0.1}))
     checkpoint.restore(content, Population([1, 2], {"lr": 0.1}))
+
+
+@pytest.mark.parametrize("fault", ["no version", "another version", "other seeds"])
+def test_a_checkpoint_that_does_not_belong_is_refused_in_one_line(tmp_path, fault):
+    """Of a former version, or of other replicas; its networks can be read all the same."""
+    population, parameters = train(tmp_path, "first", "replicas=2", "trainer.max_steps=20")
+    file = tmp_path / "first" / "checkpoints" / "last.ckpt"
+    content = torch.load(file, weights_only=True)
+    assert content["version"] == checkpoint.VERSION
+    if fault == "no version":
+        del content["version"]
+        words = "version 0"
+    elif fault == "another version":
+        content["version"] = 99
+        words = "version 99"
+    else:
+        content["population"]["seeds"] = [3, 4]
+        words = r"the seeds \[3, 4\], not \[0, 1\]"
+    torch.save(content, file)
+    with pytest.raises(ConfigurationError, match=words) as refused:
+        train(tmp_path, "second", "replicas=2", f"resume={tmp_path / 'first'}")
+    (problem,) = refused.value.problems
+    assert problem.startswith(f"resume={tmp_path / 'first'}: ") and "\n" not in problem
+    found = checkpoint.read(file)
+    assert found.version == content.get("version", 0) and found.config["task"]["length"] == 10
+    assert found.parameters.keys() == parameters.keys()
+    assert all(torch.equal(found.parameters[name], p) for name, p in parameters.items())
+    network = load_population(tmp_path / "first").network
+    assert all(torch.equal(p, parameters[name]) for name, p in network.named_parameters())
 
 
 def test_config_yaml_is_the_configuration_that_ran(tmp_path):
