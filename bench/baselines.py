@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from src.cells import Parameters
-from tasks.datamodule import TrainingData
+from tasks.data import TrainingData
 from tasks.task import Task
 
 SYMBOLS, CLASSES, LR, CLIP = 6, 4, 0.01, 1.0

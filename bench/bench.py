@@ -35,9 +35,9 @@ from rich.table import Table
 
 from bench import baselines
 from src import recurrence
-from src.callbacks import Clipping
 from src.recurrence import cpu
 from src.run import build, quiet, trainer
+from src.training.update import update
 from tasks.draws import Stream, generator
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,34 +89,28 @@ def fit(name: str, cell: str, length: int, replicas: int, method: str, updates: 
     threads = CORES
     recurrence.use(name, threads)
     torch.set_num_threads(1 if name == recurrence.FUSED else threads)
-    module, data = build(cfg)
+    experiment, clock = build(cfg), Clock()
+    end = End(clock)
     with tempfile.TemporaryDirectory() as folder:
         cfg.logger.save_dir = folder
-        lightning = trainer(cfg, Path(folder))
-        clock = Clock()
-        end = End(clock)
-        lightning.callbacks.insert(0, clock)
-        lightning.callbacks.append(end)
-        lightning.fit(module, datamodule=data)
+        lightning = trainer(cfg, Path(folder), [clock, *experiment.callbacks, end])
+        lightning.fit(experiment.module, datamodule=experiment.data)
     return (end.done - clock.start - end.check) / updates + end.check / CHECK_EVERY
 
 
 def bare(cell: str, length: int, replicas: int, method: str, batch: int = 20) -> Callable[[], None]:
     """Forward, loss, backward, clipping and step, on mini-batches that are there, without Lightning."""
-    module, data = build(configuration(cell, length, replicas, method, 50, batch))
-    population = module.population
-    optimizer = torch.optim.SGD([population.attach(module.network)], lr=1.0)
-    batches, clipping, count = data.next_block(), Clipping(), 0
+    experiment = build(configuration(cell, length, replicas, method, 50, batch))
+    module = experiment.module
+    step = module.configure_optimizers().step
+    batches, count = experiment.data.next_block(), 0
 
     def once() -> None:
         nonlocal count
         recurrence.use(recurrence.FUSED, CORES)
         torch.set_num_threads(1)
-        direction = module.direction.begin(population.settings, module.draws())
-        module.network.learn(batches[count % len(batches)], module.task, direction)
-        clipping.on_before_optimizer_step(None, module, None)  # type: ignore[arg-type]
-        module.on_before_optimizer_step(optimizer)
-        optimizer.step()
+        population = module.population
+        update(population.stack, batches[count % len(batches)], module.task, module.method, step, population.draws())
         count += 1
 
     return once
@@ -166,8 +160,8 @@ def cases(args: argparse.Namespace, pool: Any) -> dict[tuple[str, str, int, int,
     for cell in CELLS:
         lstm = cell == "lstm"
         for length in args.lengths:
-            made = build(configuration(cell, length, 1, "msgd_c", 50))[0]
-            task, start_of = made.task, made.network.cell.start
+            made = build(configuration(cell, length, 1, "msgd_c", 50)).module
+            task, start_of = made.task, made.network.architecture.cell.start
             guess = length * (45e-6 if not lstm else 60e-6) + 1e-3  # seconds an update of the plain baselines
             updates = max(12, int(args.seconds / guess))
             plain = task, lstm, 50, updates
@@ -186,7 +180,7 @@ def cases(args: argparse.Namespace, pool: Any) -> dict[tuple[str, str, int, int,
                             start_of(task.inputs, task.outputs, generator(seed, Stream.START, 0))
                             for seed in range(replicas)
                         ]
-                        (batch, *_) = build(configuration(cell, length, replicas, "msgd_c", 50))[1].next_block()
+                        (batch, *_) = build(configuration(cell, length, replicas, "msgd_c", 50)).data.next_block()
                         once = baselines.jax_update(starts, lstm, batch.inputs.numpy(), batch.target.numpy())
                         found["c", cell, length, replicas, "msgd_c"] = lambda o=once: timed(o, args.seconds)
                     except ImportError:

@@ -4,8 +4,8 @@ import torch
 
 from bench.bench import CELLS, CORES, configuration, timed
 from src import recurrence
-from src.callbacks.diagnostics import measure
 from src.run import build, quiet
+from src.training.measure import measure
 
 
 def main() -> None:
@@ -14,9 +14,9 @@ def main() -> None:
     torch.set_num_threads(1)
     for cell in CELLS:
         for length in (50, 200):
-            module, data = build(configuration(cell, length, 5, "msgd_cr", 50))
-            module.population.attach(module.network)
-            batch, network = data.next_block()[0], module.network.select(range(5))
+            experiment = build(configuration(cell, length, 5, "msgd_cr", 50))
+            module = experiment.module
+            batch, network = experiment.data.next_block()[0], module.network.select(range(5))
             seconds = timed(lambda n=network, m=module, b=batch: measure(n, m.task, b, sequences=4), 2.0)
             print(f"{cell}, length {length}: {seconds:.2f} s")
 

@@ -84,11 +84,10 @@ def ours(units: int, length: int, replicas: int, epochs: int) -> list[float]:
     with hydra.initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
         cfg = hydra.compose("train", overrides=[*keys, "logger=none", "~callbacks.progress"])
     settle_recurrence(cfg)
-    module, data = build(cfg)
+    experiment, clock = build(cfg), Clock()
     with tempfile.TemporaryDirectory() as folder:
-        lightning, clock = trainer(cfg, Path(folder)), Clock()
-        lightning.callbacks.append(clock)
-        lightning.fit(module, datamodule=data)
+        lightning = trainer(cfg, Path(folder), [*experiment.callbacks, clock])
+        lightning.fit(experiment.module, datamodule=experiment.data)
     return clock.seconds[1:]
 
 

@@ -1,4 +1,4 @@
-"""Shared builders: cells as the configuration names them, populations, and batches."""
+"""Shared builders: cells as the configuration names them, networks of them, tasks, and batches."""
 
 import logging
 from pathlib import Path
@@ -6,10 +6,16 @@ from pathlib import Path
 import hydra
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 
 import src  # noqa: F401  (asks for reproducible matrix products before the first one)
+from src import recurrence
+from src.cells import Cell
+from src.network import Architecture, build_architecture
+from src.recurrence.process import THREADS
+from src.run import Experiment, trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 CELLS = sorted(p.stem for p in (ROOT / "conf" / "cell").glob("*.yaml"))
@@ -29,13 +35,38 @@ def compose(*overrides: str) -> DictConfig:
         return hydra.compose("train", overrides=["logger=none", "~callbacks.progress", *overrides])
 
 
-def make_cell(name: str, hidden: int = 50, **keys: object):
+def make_architecture(name: str, hidden: int = 50, **keys: object) -> Architecture:
+    """The layers that a cell's file asks for."""
     overrides = [f"cell={name}", f"cell.hidden_size={hidden}", *(f"cell.{k}={v}" for k, v in keys.items())]
-    return hydra.utils.instantiate(compose(*overrides).cell)
+    return build_architecture(compose(*overrides).cell)
+
+
+def make_cell(name: str, hidden: int = 50, **keys: object) -> Cell:
+    """The cell of a file, without its layers."""
+    return make_architecture(name, hidden, **keys).cell
+
+
+def one_layer(cell: Cell) -> Architecture:
+    """A network of this cell alone."""
+    return Architecture(cell)
 
 
 def make_task(name: str = "temporal_order", **keys: object):
     return hydra.utils.instantiate(compose(f"task={name}", *(f"task.{k}={v}" for k, v in keys.items())).task)
+
+
+def fit(experiment: Experiment, cfg: DictConfig, directory: Path, *further: pl.Callback) -> None:
+    """Trains what was built, with further callbacks after its own."""
+    directory.mkdir(parents=True, exist_ok=True)
+    lightning = trainer(cfg, directory, [*experiment.callbacks, *further])
+    lightning.fit(experiment.module, datamodule=experiment.data)
+
+
+@pytest.fixture
+def as_before():
+    """Whatever a test chooses, the next one finds ``auto`` and torch's threads."""
+    yield
+    recurrence.use(recurrence.AUTO, THREADS)
 
 
 @pytest.fixture(params=[1, 2], ids=lambda n: f"{n}thread")

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.callbacks.clipping import SHRINK, Clipping, clip
 from src.run import build
+from src.training.clipping import SHRINK, clip
 from tests.conftest import compose
 
 INF = float("inf")
@@ -50,44 +50,44 @@ BAD = {"nan": float("nan"), "infinite": INF, "overflowing norm": 1e30, "above th
 
 
 def prepared(optimizer, value):
-    """Three replicas with ordinary gradients but for one entry of the second's."""
-    module, _ = build(compose("experiment=smoke", "replicas=3", f"optimizer={optimizer}"))
-    population = module.population
-    population.attach(module.network)
-    population.grad_AP.fill_(1e-3)
+    """The stack of three replicas with ordinary gradients but for one entry of the second's, and what clipping found
+    there."""
+    module = build(compose("experiment=smoke", "replicas=3", f"optimizer={optimizer}")).module
+    module.configure_optimizers()
+    stack = module.population.stack
+    stack.grad_AP.fill_(1e-3)
     module.network.b.grad[1, 0] = value
-    before = population.theta_AP.detach().clone()
-    Clipping().on_before_optimizer_step(None, module, None)
-    assert torch.equal(before, population.theta_AP)
-    return module, population
+    before = stack.theta_AP.clone()
+    found = module.method.clipping(stack)
+    assert torch.equal(before, stack.theta_AP)
+    return stack, found
 
 
 @pytest.mark.parametrize("value", BAD.values(), ids=BAD)
 def test_with_clipping_W_shrinks(value):
-    module, population = prepared("msgd_c", value)
-    network = module.network
+    stack, found = prepared("msgd_c", value)
+    network = stack.network
     assert torch.equal(network.W.grad[1], SHRINK * network.W[1])
     for name, p in network.named_parameters():
         assert name == "W" or not p.grad[1].any()
         assert p.grad[0].eq(1e-3).all() and p.grad[2].eq(1e-3).all()
-    assert population.diverged_A is None
-    assert population.noted["clipped"].tolist() == [0, 1, 0]
+    assert found.diverged_A is None
+    assert found.clipped_A.tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize("value", BAD.values(), ids=BAD)
 def test_without_clipping_it_is_divergence(value):
-    _, population = prepared("msgd", value)
-    assert population.diverged_A.tolist() == [False, True, False]
-    assert not population.grad_AP[1].any() and population.grad_AP[0].any()
+    stack, found = prepared("msgd", value)
+    assert found.diverged_A.tolist() == [False, True, False]
+    assert not stack.grad_AP[1].any() and stack.grad_AP[0].any()
 
 
 @pytest.mark.parametrize("optimizer", ["msgd", "msgd_c"])
 def test_parameters_that_are_not_finite_have_diverged(optimizer):
     """Even when the gradient looks well; a shrink does not mend a NaN."""
-    module, _ = build(compose("experiment=smoke", "replicas=2", f"optimizer={optimizer}"))
-    population = module.population
-    population.attach(module.network)
-    population.grad_AP.fill_(1e-3)
+    module = build(compose("experiment=smoke", "replicas=2", f"optimizer={optimizer}")).module
+    module.configure_optimizers()
+    stack = module.population.stack
+    stack.grad_AP.fill_(1e-3)
     module.network.W.data[0, 3, 4] = float("nan")
-    Clipping().on_before_optimizer_step(None, module, None)
-    assert population.diverged_A.tolist() == [True, False]
+    assert module.method.clipping(stack).diverged_A.tolist() == [True, False]

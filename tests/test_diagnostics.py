@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from src import recurrence
-from src.callbacks.diagnostics import jacobians, measure
 from src.directions import Omega
 from src.network import Network
 from src.run import run
-from tasks.datamodule import TrainingData, collate
-from tests.conftest import CELLS, compose, make_cell, make_task
+from src.training.measure import jacobians, measure
+from tasks.batch import collate
+from tasks.data import TrainingData
+from tests.conftest import CELLS, compose, make_architecture, make_cell, make_task
 
 SMALL = [
     "experiment=smoke",
@@ -50,19 +51,19 @@ def test_jacobians_are_autograds_and_below_the_bound(activation):
         assert max(each) <= (cell.steepest(0) * mu) ** (T - 1 - k) * (1 + 1e-12)
 
 
+@pytest.mark.usefixtures("as_before")
 @pytest.mark.parametrize("name", ["fused", "reference"])
 def test_a_measurement_of_a_ragged_batch(name):
     """Ω is the method's own; what is beyond a replica's length is NaN; the bound holds; the sum over parameters is the
     whole."""
     recurrence.use(name)
-    task, cell = make_task(length=12, max_length=20), make_cell("spectral", 20)
-    network, data = Network.start(cell, task, range(3)), TrainingData(task)
+    task, architecture = make_task(length=12, max_length=20), make_architecture("spectral", 20)
+    network, data = Network.start(architecture, task, range(3)), TrainingData(task)
     batch = collate([data(seed, 1) for seed in range(3)])
     assert len(set(batch.length.tolist())) > 1
     found = measure(network, task, batch, sequences=4)
-    direction = Omega().begin({"alpha": torch.ones(3)})
-    network.learn(batch, task, direction)
-    np.testing.assert_allclose(found["omega"], direction.value(), rtol=1e-4)
+    learned = network.learn(batch, task, Omega(), {"alpha": torch.ones(3)})
+    np.testing.assert_allclose(found["omega"], learned["omega"], rtol=1e-4)
     np.testing.assert_allclose(found["spectral_radius"], 1.2, rtol=1e-5)
     for r, length in enumerate(batch.length.tolist()):
         for part in ("temporal_gradient", "jacobian", "bound"):
@@ -78,10 +79,10 @@ def test_a_measurement_of_a_ragged_batch(name):
 
 def test_saturated_units_are_counted():
     """All of them where W_in is huge, none where everything is small."""
-    task, cell = make_task(length=12), make_cell("spectral", 20)
+    task, architecture = make_task(length=12), make_architecture("spectral", 20)
     batch = collate([TrainingData(task)(0, 0)])
     for scale, share in ((1e4, 1.0), (1e-3, 0.0)):
-        network = Network.start(cell, task, range(1))
+        network = Network.start(architecture, task, range(1))
         network.W_in.data = network.W_in.data.sign() * scale
         assert measure(network, task, batch, 1)["saturated"][0] == share
 

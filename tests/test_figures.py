@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from src.callbacks.diagnostics import measure
 from src.figures import __main__ as command_line
 from src.figures import after_training, leaving, one_unit, sequence, starts, training
 from src.network import Network
-from tasks.datamodule import TrainingData, collate
+from src.training.measure import measure
+from tasks.batch import collate
+from tasks.data import TrainingData
 from tasks.temporal_order import temporal_order
 from tests import numpy_reference as ref
 from tests.conftest import compose

@@ -15,27 +15,24 @@ import pytest
 import torch
 
 from src import recurrence
-from src.cells import LSTM, Vanilla
-from src.directions import Direction, Omega
+from src.cells import LSTM, Vanilla, Weights
+from src.directions import Direction, Omega, OmegaTerm, Tape
 from src.network import Network
-from src.recurrence import FUSED, REFERENCE, OmegaTerm, Tape, Weights, cpu, recur
+from src.recurrence import FUSED, REFERENCE, Pass, cpu, recur
 from src.recurrence.cpu import build, layout, memory, structs
 from src.recurrence.cpu.library import load
-from tasks.datamodule import TrainingData, collate
+from tasks.batch import collate
+from tasks.data import TrainingData
 from tests import numpy_reference as ref
-from tests.conftest import ROOT, compose, make_cell, make_task
+from tests.conftest import ROOT, compose, make_architecture, make_task, one_layer
 
-pytestmark = pytest.mark.skipif(not cpu.available(), reason="no C++ compiler")
+pytestmark = [
+    pytest.mark.skipif(not cpu.available(), reason="no C++ compiler"),
+    pytest.mark.usefixtures("as_before"),
+]
 KINDS = ["tanh", "sigmoid", "relu", "elu", "identity", "lstm"]
 INPUTS = ["symbols", "vectors", "drive"]
 SYMBOLS = 4
-
-
-@pytest.fixture(autouse=True)
-def as_before():
-    threads = recurrence.threads()
-    yield
-    recurrence.use("auto", threads)
 
 
 def make(kind, H):
@@ -73,14 +70,14 @@ def everything(name, dtype, cell, x, weights, state, length, back, threads=1, fo
 
     x, state, weights = own(x), [own(part) for part in state], [own(w) for w in weights]
     alpha_R = torch.tensor([alpha, 0.0, 3 * alpha][: len(length)], dtype=dtype)
-    tape = Tape(OmegaTerm(form, alpha_R), keep=True)
-    h, last = recur(cell, x, Weights(*weights), tuple(state), length, tape)
+    tape = Tape({"omega": OmegaTerm(form, alpha_R)}, keep=True)
+    h, last = recur(Pass(cell, x, Weights(*weights), tuple(state), length), tape)
     direct, at_end = back
     total = (h * direct.to(dtype)).sum()
     for part, derivative in zip(last, at_end, strict=True):
         total = total + (part * derivative.to(dtype)).sum()
     total.backward()
-    factors, out = tape.factors, {"h": h, "omega": tape.reweight.value_R.nan_to_num(nan=-1.0)}
+    factors, out = tape.factors, {"h": h, "omega": tape.values["omega"].nan_to_num(nan=-1.0)}
     out |= {f"last{i}": part for i, part in enumerate(last)} | {f"dstate{i}": part.grad for i, part in enumerate(state)}
     out |= {name: w.grad for name, w in zip(("dW", "dW_in", "db"), weights, strict=True) if w is not None}
     out |= {name: getattr(factors, name) for name in ("delta_RTBG", "v_RTBH", "d_RTBH", "d2_RTB", "v2_RTB")}
@@ -137,21 +134,20 @@ def test_tanh_is_right_to_six_units_in_the_last_place():
     """Over the whole range, by an identity step: h = σ(z)."""
     x = np.concatenate([np.logspace(-28, 2, 200_000), np.linspace(1e-6, 10, 200_000)]).astype(np.float32)
     x = torch.from_numpy(np.concatenate([x, -x])).view(1, 1, -1, 1)
-    h, _ = recur(make("tanh", 1), x, Weights(torch.zeros(1, 1, 1)))
+    h, _ = recur(Pass(make("tanh", 1), x, Weights(torch.zeros(1, 1, 1))))
     exact = np.tanh(x.double().numpy())
     units = np.abs(h.double().numpy() - exact) / np.spacing(np.abs(exact).astype(np.float32))
     assert units.max() <= 6 and h.abs().max() <= 1
     assert torch.equal(h[0, 0, : x.shape[2] // 2], -h[0, 0, x.shape[2] // 2 :])
 
 
-def learned(network, batch, task, direction, recurrence_name, threads=1):
+def learned(network, batch, task, direction, recurrence_name, threads=1, **settings):
     """Loss, Ω and every gradient by Network.learn."""
     recurrence.use(recurrence_name, threads)
     for p in network.parameters():
         p.grad = torch.full_like(p, float("nan"))  # to be overwritten
-    loss_R = network.learn(batch, task, direction)
-    out = {"loss": loss_R} | {name: p.grad.clone() for name, p in network.named_parameters()}
-    return out if direction.value() is None else out | {"omega": direction.value()}
+    metrics = network.learn(batch, task, direction, settings)
+    return metrics | {name: p.grad.clone() for name, p in network.named_parameters()}
 
 
 @pytest.mark.parametrize("form", [None, "squared", "plain"])
@@ -162,18 +158,18 @@ def test_a_whole_update_equals_numpy(cell_name, task_name, form, name):
     """Readout, loss and Ω included, against the float64 formulas; ragged, each replica with its own α; targets at the
     last step and at every step."""
     kind = {"sigmoid": "sigmoid", "basic_tanh": "tanh", "lstm": "lstm"}[cell_name]
-    cell, task = make_cell(cell_name, 37), make_task(task_name, length=11, max_length=17, batch_size=13)
+    task = make_task(task_name, length=11, max_length=17, batch_size=13)
     if task_name == "permutation":
         task.every_step, task.predict = True, "every"
-    network = Network.start(cell, task, range(3))
+    network = Network.start(make_architecture(cell_name, 37), task, range(3))
     generator = torch.Generator().manual_seed(1)
     for p in network.parameters():
         p.data = 0.3 * torch.randn(p.shape, generator=generator)
     data = TrainingData(task)
     batch = collate([data(seed, 3) for seed in range(3)])
     alpha_R = torch.tensor([0.5, 2.0, 4.0])
-    direction = Omega(form).begin({"alpha": alpha_R}) if form else Direction()
-    mine = learned(network, batch, task, direction, name, threads=2)
+    direction = Omega(form) if form else Direction()
+    mine = learned(network, batch, task, direction, name, threads=2, alpha=alpha_R)
     for r in range(3):
         p = {name: value[r].detach().double().numpy() for name, value in network.named_parameters()}
         x = batch.inputs[r, : batch.length[r]].numpy()
@@ -200,7 +196,7 @@ def test_learn_and_autograd_agree_and_others_fall_back():
 
     task = make_task(length=12)
     own = Own(name="own", length=12)
-    network, data = Network.start(make_cell("smart_tanh"), task, range(2)), TrainingData(task)
+    network, data = Network.start(make_architecture("smart_tanh"), task, range(2)), TrainingData(task)
     batch = collate([data(seed, 0) for seed in range(2)])
     assert task.loss_form == "cross_entropy" and own.loss_form is None
     one, two = (learned(network, batch, each, Direction(), "fused") for each in (task, own))
@@ -215,15 +211,16 @@ def test_any_reweighting_works():
     """A direction of one's own, through the factors."""
 
     def weight(factors):
-        return 0.1 / (1 + factors.d2_RTB)
+        return factors.d2_RTB.sum((1, 2)), 0.1 / (1 + factors.d2_RTB)
 
     class Heavier(OmegaTerm):
         def __call__(self, factors):
-            return 1000 * super().__call__(factors)
+            value, coefficient = super().__call__(factors)
+            return value, 1000 * coefficient
 
     args = problem("tanh", 20, 7, 9, 3, "symbols")
     cell, x, weights, state, length, (_, (at_end,)) = args
-    for reweight in (weight, Heavier("squared", torch.ones(3))):
+    for term in (weight, Heavier("squared", torch.ones(3))):
         results = []
         for name in ("reference", "fused"):
             spoiled = memory.empty(100_000).fill_(float("nan"))  # what padding would hold if nobody cleared it
@@ -231,7 +228,8 @@ def test_any_reweighting_works():
             recurrence.use(name)
             own = [w.float().requires_grad_() for w in weights]
             start = tuple(part.float() for part in state)
-            _, (last,) = recur(cell, x, Weights(*own), start, length, Tape(reweight), every_step=False)
+            tape = Tape({"own": term})
+            _, (last,) = recur(Pass(cell, x, Weights(*own), start, length), tape, every_step=False)
             (last * at_end.float()).sum().backward()
             results.append([w.grad for w in own])
         for mine, theirs in zip(*results, strict=True):
@@ -251,10 +249,10 @@ def test_a_cell_or_network_with_equations_of_its_own_is_not_replaced():
 
     recurrence.use("fused")
     z, W = torch.ones(1, 2, 3, 5), Weights(torch.zeros(1, 5, 5))
-    assert not recur(Silent("silent", 5), z, W)[0].any() and recur(Vanilla("v", 5), z, W)[0].all()
+    assert not recur(Pass(Silent("silent", 5), z, W))[0].any() and recur(Pass(Vanilla("v", 5), z, W))[0].all()
     task = make_task(length=12)
-    network, data = Network.start(make_cell("smart_tanh"), task, [0]), TrainingData(task)
-    mute = Mute(network.cell, {name: p.detach() for name, p in network.named_parameters()})
+    network, data = Network.start(make_architecture("smart_tanh"), task, [0]), TrainingData(task)
+    mute = Mute(network.architecture, {name: p.detach() for name, p in network.named_parameters()})
     own = learned(mute, collate([data(0, 0)]), task, Direction(), "fused")
     assert float(own["loss"]) == pytest.approx(np.log(4)) and not own["W"].any()
 
@@ -262,12 +260,12 @@ def test_a_cell_or_network_with_equations_of_its_own_is_not_replaced():
 def test_gradients_are_written_where_they_lie_now():
     """After they were dropped, after parameters moved, in a deep copy; or it is said that they cannot be."""
     task = make_task(length=12)
-    network, data = Network.start(make_cell("smart_tanh"), task, [0]), TrainingData(task)
+    network, data = Network.start(make_architecture("smart_tanh"), task, [0]), TrainingData(task)
     batch = collate([data(0, 0)])
     first = learned(network, batch, task, Direction(), "fused")
     network.zero_grad()
     with pytest.raises(ValueError, match="grad"):
-        network.learn(batch, task, Direction())
+        network.learn(batch, task, Direction(), {})
     other = deepcopy(network)
     for p in other.parameters():
         p.data = p.data.clone()
@@ -276,20 +274,20 @@ def test_gradients_are_written_where_they_lie_now():
     assert all(p.grad is None for p in network.parameters())
     other.W.grad = torch.zeros(1, 50, 50).transpose(1, 2)
     with pytest.raises(ValueError, match="dW is not contiguous"):
-        other.learn(batch, task, Direction())
+        other.learn(batch, task, Direction(), {})
 
 
 def test_activations_of_replicas_may_differ():
     """Mixed in one call, each is as it is alone; and the one that stays when others leave."""
     task = make_task(length=12)
     cell = Vanilla("mixed", 10, activation=KINDS[:5], std=0.3)
-    network, data = Network.start(cell, task, range(5)), TrainingData(task)
+    network, data = Network.start(one_layer(cell), task, range(5)), TrainingData(task)
     batch = collate([data(seed, 0) for seed in range(5)])
     for name in ("fused", "reference"):
         mixed = learned(network, batch, task, Direction(), name, threads=2)
         for r, activation in enumerate(KINDS[:5]):
             alone = network.select([r])
-            assert alone.cell.names(1) == [activation]
+            assert alone.architecture.cell.names(1) == [activation]
             own = learned(alone, batch.select([r]), task, Direction(), name)
             assert [key for key in own if not torch.equal(own[key][0], mixed[key][r])] == []
 
@@ -316,7 +314,8 @@ def test_denormals_are_flushed_in_every_thread():
     """1e-38 times 1e-3 is a denormal number; in any of 8 replicas' threads it is 0."""
     recurrence.use("fused", 4)
     W = 1e-3 * torch.eye(3).expand(8, 3, 3)
-    h, _ = recur(make("identity", 3), torch.zeros(8, 2, 40, 3), Weights(W), (torch.full((8, 40, 3), 1.2e-38),))
+    state = (torch.full((8, 40, 3), 1.2e-38),)
+    h, _ = recur(Pass(make("identity", 3), torch.zeros(8, 2, 40, 3), Weights(W), state))
     assert not h.any()
     assert torch.tensor(1.2e-38) * torch.tensor(1e-3) == 0  # and in the rest of the program
 
@@ -328,30 +327,31 @@ def test_what_is_out_of_range_is_refused():
         recurrence.use(name)
         symbols[0, 3, 1] = wrong
         with pytest.raises(IndexError, match="symbol"):
-            recur(cell, symbols, weights)
-        recur(cell, symbols, weights, length_R=torch.tensor([3]))  # in padding anything may stand
+            recur(Pass(cell, symbols, weights))
+        recur(Pass(cell, symbols, weights, length_R=torch.tensor([3])))  # in padding anything may stand
     recurrence.use("fused")
     with pytest.raises(ValueError, match="lengths"):
-        recur(cell, symbols, weights, length_R=torch.tensor([6]))
+        recur(Pass(cell, symbols, weights, length_R=torch.tensor([6])))
     with pytest.raises(ValueError, match="W has shape"):
-        recur(make("tanh", 4), symbols, weights)
+        recur(Pass(make("tanh", 4), symbols, weights))
     with pytest.raises(ValueError, match="inputs"):
-        recur(cell, torch.zeros(1, 5, 2, 3), weights)
+        recur(Pass(cell, torch.zeros(1, 5, 2, 3), weights))
     with pytest.raises(ValueError, match="state"):
-        recur(cell, symbols.abs(), weights, (torch.zeros(1, 2, 4),))
+        recur(Pass(cell, symbols.abs(), weights, (torch.zeros(1, 2, 4),)))
     with pytest.raises(ValueError, match="alpha has shape"):
         args = problem("tanh", 4, 2, 3, 3, "symbols")
         short = OmegaTerm("squared", torch.ones(1))
         own = [w.float().requires_grad_() for w in args[2]]
-        recur(args[0], args[1], Weights(*own), tape=Tape(short))[0].sum().backward()
+        recur(Pass(args[0], args[1], Weights(*own)), Tape({"omega": short}))[0].sum().backward()
     with pytest.raises(ValueError, match="1 activations for 3"):
-        recur(Vanilla("v", 3, activation=["tanh"]), torch.zeros(3, 5, 2, 3), Weights(torch.zeros(3, 3, 3)))
+        one = Vanilla("v", 3, activation=["tanh"])
+        recur(Pass(one, torch.zeros(3, 5, 2, 3), Weights(torch.zeros(3, 3, 3))))
     with pytest.raises(ValueError, match="no sequence"):
-        recur(cell, torch.zeros(1, 5, 0, dtype=torch.int8), weights)
+        recur(Pass(cell, torch.zeros(1, 5, 0, dtype=torch.int8), weights))
     with pytest.raises(TypeError, match="W_in is torch"):
-        recur(cell, symbols, Weights(weights.W, weights.W_in.double(), weights.b))
+        recur(Pass(cell, symbols, Weights(weights.W, weights.W_in.double(), weights.b)))
     task = make_task(length=12)
-    network, data = Network.start(make_cell("smart_tanh"), task, [0]), TrainingData(task)
+    network, data = Network.start(make_architecture("smart_tanh"), task, [0]), TrainingData(task)
     batch = collate([data(0, 0)])
     batch.target[0, 0] = 4
     with pytest.raises(IndexError, match="class"):
@@ -364,16 +364,16 @@ def test_what_is_out_of_range_is_refused():
 def test_padding_never_leaks(cell_name, task_name, name):
     """Whatever stands there: symbols that there are not, NaN."""
     task = make_task(task_name, length=10, max_length=20)
-    network, data = Network.start(make_cell(cell_name, 19), task, range(3)), TrainingData(task)
+    network, data = Network.start(make_architecture(cell_name, 19), task, range(3)), TrainingData(task)
     batch = collate([data(seed, 0) for seed in range(3)])
-    before = learned(network, batch, task, Omega().begin({"alpha": torch.ones(3)}), name)
+    before = learned(network, batch, task, Omega(), name, alpha=torch.ones(3))
     for r in range(3):
         batch.inputs[r, batch.length[r] :] = 100 if task_name == "temporal_order" else float("nan")
-    after = learned(network, batch, task, Omega().begin({"alpha": torch.ones(3)}), name)
+    after = learned(network, batch, task, Omega(), name, alpha=torch.ones(3))
     assert [name for name in before if not torch.equal(before[name], after[name])] == []
     for r in range(3):  # and alone, where there is none
         alone = batch.select([r])._replace(inputs=batch.inputs[r : r + 1, : batch.length[r]])
-        own = learned(network.select([r]), alone, task, Omega().begin({"alpha": torch.ones(1)}), name)
+        own = learned(network.select([r]), alone, task, Omega(), name, alpha=torch.ones(1))
         assert [name for name in own if not torch.equal(own[name][0], before[name][r])] == []
 
 

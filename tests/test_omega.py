@@ -4,22 +4,30 @@ import numpy as np
 import pytest
 import torch
 
-from src.directions import Direction, Omega
+from src.directions import Direction, Factors, Omega, Tape
+from src.directions.omega import omega
 from src.network import Network
-from src.recurrence import Factors, Tape, cpu, recur, reference
-from src.recurrence.omega import omega
-from tasks.datamodule import TrainingData, collate
+from src.recurrence import Pass, recur
+from src.recurrence.inputs import project
+from tasks.batch import collate
+from tasks.data import TrainingData
 from tests import numpy_reference as ref
-from tests.conftest import compose, make_cell, make_task
+from tests.conftest import compose, make_architecture, make_task
 from tests.test_recurrence import KIND, R, numpy_run, setup
 
 FORMS = ["squared", "plain"]
 
 
-def gradient_of(network, task, inputs, target, length, direction):
+def learned(network, task, inputs, target, length, direction, alpha_R=None):
+    """The gradient that a direction makes, by parameter, and the values of its terms."""
     network.zero_grad()
-    task.loss(network(inputs, length, [direction.tape()]), target).sum().backward()
-    return {name: p.grad.clone() for name, p in network.named_parameters()}
+    tape = Tape(direction.terms({"alpha": alpha_R}))
+    task.loss(network(inputs, length, [tape]), target).sum().backward()
+    return {name: p.grad.clone() for name, p in network.named_parameters()}, tape.values
+
+
+def gradient_of(*arguments):
+    return learned(*arguments)[0]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -28,13 +36,12 @@ def test_value_and_gradient_equal_numpy(cell_name, form):
     """∇(L + αΩ) on ragged batches, a different α for each replica; other parameters get the plain gradient."""
     _, task, network, inputs, target, length = setup(cell_name, "temporal_order", std=0.4)
     alpha_R = torch.tensor([0.5, 0.0, 4.0], dtype=torch.float64)
-    direction = Omega(form).begin({"alpha": alpha_R})
-    grads = gradient_of(network, task, inputs, target, length, direction)
+    grads, values = learned(network, task, inputs, target, length, Omega(form), alpha_R)
     for r in range(R):
         p, expected = numpy_run(network, task, cell_name, inputs, target, length, r)
         d, delta, v = expected["d"], expected["delta"], expected["v"]
         value = ref.omega_value(d, v, form) if alpha_R[r] else np.nan
-        np.testing.assert_allclose(direction.value()[r], value, rtol=1e-9)
+        np.testing.assert_allclose(values["omega"][r], value, rtol=1e-9)
         wanted = expected["grads"] | {
             "W": expected["grads"]["W"] + float(alpha_R[r]) * ref.omega_gradient(p["W"], d, delta, v, form)
         }
@@ -48,9 +55,8 @@ def test_immediate_derivative_equals_finite_differences(cell_name, form):
     """Ω as a function of the W in v = δ Wᵀ alone, with d, δ and h as they were."""
     _, task, network, inputs, target, length = setup(cell_name, "temporal_order", hidden=4, std=0.7)
     plain = gradient_of(network, task, inputs, target, length, Direction())["W"]
-    both = gradient_of(
-        network, task, inputs, target, length, Omega(form).begin({"alpha": torch.ones(R, dtype=torch.float64)})
-    )["W"]
+    ones = torch.ones(R, dtype=torch.float64)
+    both = gradient_of(network, task, inputs, target, length, Omega(form), ones)["W"]
     for r in range(R):
         p, e = numpy_run(network, task, cell_name, inputs, target, length, r)
         frozen = (e["d"], e["delta"], e["v"], form)
@@ -78,10 +84,10 @@ def test_a_batch_with_no_pair_has_the_plain_gradient():
     _, task, network, inputs, target, length = setup("sigmoid", "temporal_order")
     with torch.no_grad():
         network.W_out.zero_()  # nothing flows back
-    direction = Omega().begin({"alpha": torch.full((R,), 4.0, dtype=torch.float64)})
-    with_omega = gradient_of(network, task, inputs, target, length, direction)
+    alpha_R = torch.full((R,), 4.0, dtype=torch.float64)
+    with_omega, values = learned(network, task, inputs, target, length, Omega(), alpha_R)
     plain = gradient_of(network, task, inputs, target, length, Direction())
-    assert direction.value().tolist() == [0.0] * R
+    assert values["omega"].tolist() == [0.0] * R
     assert all(torch.equal(with_omega[name], plain[name]) for name in plain)
 
 
@@ -95,12 +101,12 @@ def test_a_batch_with_no_pair_has_the_plain_gradient():
 )
 def test_share_of_pairs_that_count_at_the_start(cell_name, shares):
     """Shares that an independent implementation gave: temporal order, float32. A direct d_t would give 1/T for all."""
-    cell, seeds = make_cell(cell_name), range(5)
+    architecture, seeds = make_architecture(cell_name), range(5)
     for length, share in shares.items():
         task = make_task(length=length)
-        network, data = Network.start(cell, task, seeds), TrainingData(task)
+        network, data = Network.start(architecture, task, seeds), TrainingData(task)
         batch, tape = collate([data(seed, 0) for seed in seeds]), Tape(keep=True)
-        _, state = recur(cell, batch.inputs, network.weights(), tape=tape)
+        _, state = recur(Pass(architecture.cell, batch.inputs, network.weights()), tape)
         task.loss(network.readout(state[0]), batch.target).sum().backward()
         measured = (tape.factors.d2_RTB >= 1e-20).float().mean()
         assert float(measured) == pytest.approx(share, rel=0.2, abs=0.006), f"length {length}"
@@ -111,7 +117,7 @@ def test_stacking_the_states_sees_only_the_direct_part():
     _, task, network, inputs, target, _ = setup("basic_tanh", "temporal_order", max_length=None, std=0.4)
     T = inputs.shape[1]
     h, steps = torch.zeros(5, 7, dtype=torch.float64), []
-    z = reference.project(inputs, network.weights())[0].detach()
+    z = project(inputs, network.weights())[0].detach()
     for t in range(T):
         h = torch.tanh(z[t] + h @ network.W[0])
         steps.append(h)
@@ -122,7 +128,7 @@ def test_stacking_the_states_sees_only_the_direct_part():
     _, expected = numpy_run(network, task, "basic_tanh", inputs, target, torch.full((R,), T), 0)
     assert int((np.abs(expected["d"]).sum((1, 2)) > 0).sum()) == T
     tape = Tape(keep=True)
-    _, state = recur(network.cell, inputs, network.weights(), tape=tape)
+    _, state = recur(Pass(network.architecture.cell, inputs, network.weights()), tape)
     task.loss(network.readout(state[0]), target).sum().backward()
     np.testing.assert_allclose(tape.factors.d_RTBH[0], expected["d"], rtol=1e-9)
     # what a port with this fault computes: no pair but the last, and Ω misses all it is for
@@ -142,16 +148,16 @@ def test_a_fused_rnn_sees_only_the_direct_part():
 def test_both_faults_are_caught(monkeypatch, form):
     """With d as either fault would have it, zero but for its direct part, the tests above fail."""
 
-    def faulty(*all_of_them):
-        factors = Factors(*all_of_them)
+    made = Factors.__init__
+
+    def faulty(factors, *arguments, **keys):
+        made(factors, *arguments, **keys)
         step = torch.arange(factors.d2_RTB.shape[1])[:, None]
         last = (step * (factors.d2_RTB > 0)).amax(1, keepdim=True)  # of each sequence
         for name in ("d2_RTB", "v2_RTB"):
             setattr(factors, name, torch.where(step == last, getattr(factors, name), 0.0))
-        return factors
 
-    for implementation in (reference, cpu):
-        monkeypatch.setattr(implementation, "Factors", faulty)
+    monkeypatch.setattr(Factors, "__init__", faulty)  # whichever recurrence makes them
     with pytest.raises(AssertionError):
         test_value_and_gradient_equal_numpy("basic_tanh", form)
     with pytest.raises(AssertionError):
@@ -172,7 +178,7 @@ def test_two_values_of_alpha_give_two_runs(tmp_path):
     assert not torch.equal(two, eight)
     zero, clipped = weights("optimizer=msgd_cr", "optimizer.alpha=0"), weights("optimizer=msgd_c")
     assert torch.equal(zero, clipped)
-    mixed = gradient_of(*_mixed(), Omega().begin({"alpha": torch.tensor([0.0, 0.0, 4.0], dtype=torch.float64)}))["W"]
+    mixed = gradient_of(*_mixed(), Omega(), torch.tensor([0.0, 0.0, 4.0], dtype=torch.float64))["W"]
     plain = gradient_of(*_mixed(), Direction())["W"]
     assert torch.equal(mixed[:2], plain[:2]) and not torch.equal(mixed[2], plain[2])
 

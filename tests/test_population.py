@@ -1,5 +1,7 @@
 """The laws: replicas never touch, draws are functions, leaving, checkpoints of all R, exact budgets, resuming."""
 
+from dataclasses import replace
+
 import hydra
 import numpy as np
 import pandas as pd
@@ -8,9 +10,14 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
 
-from src.population import Population
-from src.run import build, run, settle_recurrence, trainer
-from tests.conftest import AUTOGRAD, CELLS, METHODS, TORCH, compose
+from src.config import ConfigurationError
+from src.population import Population, checkpoint
+from src.population.checkpoint import UnreadableCheckpoint
+from src.run import build, run, settle_recurrence
+from src.trained import load_population
+from src.training.clipping import Clipped
+from src.training.update import update
+from tests.conftest import AUTOGRAD, CELLS, METHODS, TORCH, compose, fit
 
 
 def train(tmp_path, name, *overrides):
@@ -122,9 +129,10 @@ def test_same_seeds_same_data_for_every_method(tmp_path):
     """The comparison of methods is paired: starts equal, and so is the first update's loss."""
     losses = []
     for method in METHODS:
-        module, data = build(compose("experiment=smoke", f"optimizer={method}"))
-        module.population.attach(module.network)
-        (batch, *_) = data.next_block()
+        experiment = build(compose("experiment=smoke", f"optimizer={method}"))
+        module = experiment.module
+        module.configure_optimizers()
+        (batch, *_) = experiment.data.next_block()
         losses.append(module.task.loss(module.network(batch.inputs, batch.length), batch.target))
     assert torch.equal(losses[0], losses[1]) and torch.equal(losses[0], losses[2])
 
@@ -133,8 +141,8 @@ def test_same_seeds_same_data_for_every_method(tmp_path):
 def test_max_steps_is_exact(tmp_path, block):
     population, _ = train(tmp_path, "a", f"block={block}", "trainer.max_steps=53")
     assert population.updates.tolist() == [53] * 5 and population.status == ["budget"] * 5
-    checkpoint = torch.load(tmp_path / "a" / "checkpoints" / "last.ckpt", weights_only=True)
-    assert checkpoint["global_step"] == 53
+    content = torch.load(tmp_path / "a" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert content["global_step"] == 53
 
 
 def test_divergence_freezes_a_replica(tmp_path):
@@ -162,24 +170,24 @@ def test_a_diverged_replica_does_not_drift(tmp_path):
     """The failed step is not applied, though momentum or Adam's memory would move a replica without a gradient."""
     for method in ("sgd_momentum", "adam"):
         cfg = compose("experiment=smoke", f"optimizer={method}", "replicas=3", "trainer.max_steps=9")
-        module, data = build(cfg)
+        experiment = build(cfg)
+        module = experiment.module
         learn, seen = module.network.learn, []
 
         def spoil(*arguments, learn=learn, seen=seen, module=module):
-            loss = learn(*arguments)
+            metrics = learn(*arguments)
             if len(seen) == 5:
                 module.network.W.grad[1] = float("nan")
-                seen.append(module.population.theta_AP.data.clone())
+                seen.append(module.population.stack.theta_AP.clone())
             else:
                 seen.append(None)
-            return loss
+            return metrics
 
         module.network.learn = spoil
-        (tmp_path / method).mkdir()
-        trainer(cfg, tmp_path / method).fit(module, datamodule=data)
+        fit(experiment, cfg, tmp_path / method)
         population = module.population
         assert population.status[1] == "diverged" and population.updates.tolist() == [9, 5, 9]
-        assert torch.equal(population.parked[1][0], seen[5][1])
+        assert torch.equal(population.parked[1].theta_AP[0], seen[5][1])
 
 
 def test_parameters_lost_in_the_last_update_are_divergence(tmp_path):
@@ -193,12 +201,12 @@ def test_parameters_lost_in_the_last_update_are_divergence(tmp_path):
 def test_checkpoint_holds_all_replicas(tmp_path):
     population, parameters = train(tmp_path, "a", *EASY, "replicas=4")
     assert len(population.live) < 4
-    checkpoint = torch.load(tmp_path / "a" / "checkpoints" / "last.ckpt", weights_only=True)
+    content = torch.load(tmp_path / "a" / "checkpoints" / "last.ckpt", weights_only=True)
     for name, p in parameters.items():
-        assert torch.equal(checkpoint["state_dict"][f"network.{name}"], p) and p.shape[0] == 4
-    assert checkpoint["config"]["task"]["length"] == 10
+        assert torch.equal(content["state_dict"][f"network.{name}"], p) and p.shape[0] == 4
+    assert content["config"]["task"]["length"] == 10
     expected = [status if status == "solved" else "running" for status in population.status]  # of whom one may resume
-    assert checkpoint["population"]["status"] == expected
+    assert content["population"]["status"] == expected
 
 
 @pytest.mark.parametrize(
@@ -236,17 +244,13 @@ def test_an_interruption_loses_nothing(tmp_path, at):
             if module.population.step == {"in an update": 31, "in the last update": 39}.get(at):
                 module.population.interrupt = 2
 
-    module, data = build(cfg)
-    (tmp_path / "a").mkdir()
-    lightning = trainer(cfg, tmp_path / "a")
-    lightning.callbacks.append(Signal())  # after all others
-    lightning.fit(module, datamodule=data)
+    fit(build(cfg), cfg, tmp_path / "a", Signal())  # after all others
     step = {"between blocks": 30, "in an update": 32, "in the last update": 40}[at]
     table = pd.read_csv(tmp_path / "a" / "results.csv")
     assert table["updates"].tolist() == [step] * 2
     assert set(table["status"]) == {"budget" if step == 40 else "interrupted"} and table["error"].notna().all()
-    checkpoint = torch.load(tmp_path / "a" / "checkpoints" / "last.ckpt", weights_only=True)
-    assert checkpoint["population"]["updates"] == [step] * 2
+    content = torch.load(tmp_path / "a" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert content["population"]["updates"] == [step] * 2
     if step < 40:
         cfg.recurrence = settle_recurrence(cfg)
         (tmp_path / "a" / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
@@ -261,12 +265,12 @@ def test_settings_are_held_per_replica(tmp_path):
     """Packed sweeps will mix them: replicas of different lr, θ and α in one population are as they are apart."""
     chosen = [(0.01, 1.0, 4.0), (0.05, 0.5, 0.0), (0.02, float("inf"), 2.0)]
     cfg = compose("experiment=smoke", "replicas=3")
-    module, data = build(cfg)
+    experiment = build(cfg)
+    population = experiment.module.population
     for name, values in zip(("lr", "clip", "alpha"), zip(*chosen, strict=True), strict=True):
-        module.population.settings[name] = torch.tensor(values)
-    (tmp_path / "mixed").mkdir()
-    trainer(cfg, tmp_path / "mixed").fit(module, datamodule=data)
-    mixed = module.population.parameters()
+        population.settings[name] = torch.tensor(values)
+    fit(experiment, cfg, tmp_path / "mixed")
+    mixed = population.parameters()
     for r, (lr, clip, alpha) in enumerate(chosen):
         keys = [f"optimizer.lr={lr}", f"optimizer.clip={'null' if clip == float('inf') else clip}"]
         _, own = train(tmp_path, f"{r}", *keys, f"optimizer.alpha={alpha}", "replicas=1", f"seed={r}")
@@ -274,21 +278,21 @@ def test_settings_are_held_per_replica(tmp_path):
 
 
 def test_optimizer_memory_is_parked_and_restored():
-    """What a torch optimizer keeps per row leaves with its replica and comes back in all()."""
-    module, _ = build(compose("experiment=smoke", "replicas=3"))
+    """What a torch optimizer keeps per row leaves with its replica and is there among all."""
+    module = build(compose("experiment=smoke", "replicas=3")).module
     population = module.population
-    theta = population.attach(module.network)
-    population.optimizer = torch.optim.Adam([theta])
-    population.grad_AP.normal_()
-    population.optimizer.step()
+    optimizer = population.attach(module.network, torch.optim.Adam)
+    stack = population.stack
+    stack.grad_AP.normal_()
+    optimizer.step()
     before = {name: value.clone() for name, value in population.memory().items()}
     assert set(before) == {"exp_avg", "exp_avg_sq"} and before["exp_avg"].shape[0] == 3
     population.leave([False, True, False], "solved")
     assert population.live == [0, 2] and module.network.W.shape[0] == 2
-    assert population.optimizer.state[theta]["exp_avg"].shape == theta.shape
+    assert optimizer.state[stack.theta]["exp_avg"].shape == stack.theta.shape == (2, before["exp_avg"].shape[1])
     assert all(torch.equal(before[name], value) for name, value in population.memory().items())
-    population.grad_AP.normal_()
-    population.optimizer.step()
+    stack.grad_AP.normal_()
+    optimizer.step()
     after = population.memory()["exp_avg"]
     assert torch.equal(after[1], before["exp_avg"][1]) and not torch.equal(after[0], before["exp_avg"][0])
 
@@ -297,18 +301,27 @@ def test_optimizer_memory_is_parked_and_restored():
 def test_a_step_is_torchs_on_a_single_copy(method):
     """Bit for bit; gradient descent, where the learning rate is multiplied first, to one rounding."""
     cfg = compose(f"optimizer={method}", "replicas=3", "cell.hidden_size=37")
-    module, _ = build(cfg)
-    optimizer, population = module.configure_optimizers(), module.population
+    module = build(cfg).module
+    optimizer, stack = module.configure_optimizers(), module.population.stack
     generator = torch.Generator().manual_seed(0)
+
+    def drawn(*_):
+        """Gradients out of the air."""
+        stack.grad_AP.copy_(torch.randn(stack.grad_AP.shape, generator=generator))
+        return {}
+
+    def unclipped(_):
+        for name, p in module.network.named_parameters():
+            row[name].grad = p.grad[1].clone()
+        return Clipped(torch.ones(3), torch.zeros(3, dtype=torch.bool))
+
+    module.network.learn = drawn
+    own = replace(module.method, clipping=unclipped)
     row = {name: torch.nn.Parameter(p.detach()[1].clone()) for name, p in module.network.named_parameters()}
     factory = hydra.utils.instantiate(cfg.optimizer.step) if method != "msgd" else torch.optim.SGD
     single = factory(list(row.values()), lr=cfg.optimizer.lr)
     for _ in range(20):
-        population.grad_AP.copy_(torch.randn(population.grad_AP.shape, generator=generator))
-        for name, p in module.network.named_parameters():
-            row[name].grad = p.grad[1].clone()
-        module.on_before_optimizer_step(optimizer)
-        optimizer.step()
+        update(stack, None, module.task, own, optimizer.step)
         single.step()
         for name, p in module.network.named_parameters():
             if method == "msgd":
@@ -319,9 +332,39 @@ def test_a_step_is_torchs_on_a_single_copy(method):
 
 
 def test_a_checkpoint_of_other_seeds_is_refused():
-    state = Population([1, 2], {"lr": 0.1}).state_dict()
-    with pytest.raises(ValueError, match="seeds"):
-        Population([1, 3], {"lr": 0.1}).load_state_dict(state)
+    content = {"version": checkpoint.VERSION, "population": checkpoint.outcomes(Population([1, 2], {"lr": 0.1}))}
+    with pytest.raises(UnreadableCheckpoint, match="seeds"):
+        checkpoint.restore(content, Population([1, 3], {"lr": 0.1}))
+    checkpoint.restore(content, Population([1, 2], {"lr": 0.1}))
+
+
+@pytest.mark.parametrize("fault", ["no version", "another version", "other seeds"])
+def test_a_checkpoint_that_does_not_belong_is_refused_in_one_line(tmp_path, fault):
+    """Of a former version, or of other replicas; its networks can be read all the same."""
+    population, parameters = train(tmp_path, "first", "replicas=2", "trainer.max_steps=20")
+    file = tmp_path / "first" / "checkpoints" / "last.ckpt"
+    content = torch.load(file, weights_only=True)
+    assert content["version"] == checkpoint.VERSION
+    if fault == "no version":
+        del content["version"]
+        words = "version 0"
+    elif fault == "another version":
+        content["version"] = 99
+        words = "version 99"
+    else:
+        content["population"]["seeds"] = [3, 4]
+        words = r"the seeds \[3, 4\], not \[0, 1\]"
+    torch.save(content, file)
+    with pytest.raises(ConfigurationError, match=words) as refused:
+        train(tmp_path, "second", "replicas=2", f"resume={tmp_path / 'first'}")
+    (problem,) = refused.value.problems
+    assert problem.startswith(f"resume={tmp_path / 'first'}: ") and "\n" not in problem
+    found = checkpoint.read(file)
+    assert found.version == content.get("version", 0) and found.config["task"]["length"] == 10
+    assert found.parameters.keys() == parameters.keys()
+    assert all(torch.equal(found.parameters[name], p) for name, p in parameters.items())
+    network = load_population(tmp_path / "first").network
+    assert all(torch.equal(p, parameters[name]) for name, p in network.named_parameters())
 
 
 def test_config_yaml_is_the_configuration_that_ran(tmp_path):
@@ -334,11 +377,11 @@ def test_config_yaml_is_the_configuration_that_ran(tmp_path):
 def test_a_neighbour_that_diverges_is_not_noticed(tmp_path):
     """Mid-block, at the same update: the others' history and results stay as they are alone."""
     cfg = compose("experiment=smoke", "replicas=3", "block=50", "optimizer=msgd_c")
-    module, data = build(cfg)
+    experiment = build(cfg)
+    module = experiment.module
     module.population.settings["clip"][1] = float("inf")  # the second without clipping,
     module.population.settings["alpha"][1] = 1e25  # and with an Ω that explodes
-    (tmp_path / "three").mkdir()
-    trainer(cfg, tmp_path / "three").fit(module, datamodule=data)
+    fit(experiment, cfg, tmp_path / "three")
     assert module.population.status == ["budget", "diverged", "budget"]
     for row in (0, 2):
         alone, parameters = train(tmp_path, f"{row}", "optimizer=msgd_c", "replicas=1", f"seed={row}")

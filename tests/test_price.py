@@ -16,22 +16,20 @@ from src.network import Carry, Network
 from src.recurrence import FUSED, REFERENCE, cpu
 from src.results import plots, rates
 from src.results.collect import Replica
-from src.run import build, run, trainer
+from src.run import build, run
 from src.trained import load_population, load_replica
-from tasks.datamodule import TrainingData, collate
+from tasks.batch import collate
+from tasks.data import TrainingData
 from tasks.draws import Stream, generator, normal
 from tasks.price import action_values, changes, prices
-from tests.conftest import CELLS, compose, make_cell, make_task
+from tests.conftest import CELLS, compose, fit, make_architecture, make_task
 
 SMALL = ["task=price", "task.length=60", "task.batch_size=4", "task.window=5", "replicas=3", "trainer.max_epochs=3"]
 SMALL += ["cell=dense_lstm", "cell.hidden_size=9", "cell.dense_size=7", "optimizer=msgd"]
 RECURRENCES = [pytest.param(FUSED, marks=pytest.mark.skipif(not cpu.available(), reason="no compiler")), REFERENCE]
 
 
-@pytest.fixture(autouse=True)
-def as_before():
-    yield
-    recurrence.use("auto")
+pytestmark = pytest.mark.usefixtures("as_before")
 
 
 # -- the task ----------------------------------------------------------------------------------------------------------
@@ -81,7 +79,8 @@ def test_inputs_and_targets_by_brute_force(seed, length, batch, window, discount
 
 
 def test_the_data_are_the_same_in_every_epoch_and_another_seeds_are_not():
-    module, data = build(compose(*SMALL))
+    experiment = build(compose(*SMALL))
+    module, data = experiment.module, experiment.data
     module.configure_optimizers()
     (one,), (two,) = data.next_block(), data.next_block()
     assert one.inputs is two.inputs and not torch.equal(one.inputs[0], one.inputs[1])
@@ -137,13 +136,13 @@ def test_the_state_is_carried_over_and_the_gradient_is_cut(cell, name):
     recurrence.use(name)
     task = make_task("price", length=31, batch_size=4, window=5)
     keys = {"dense_size": 7, "noise": 0.0} if cell == "dense_lstm" else {}
-    network = Network.start(make_cell(cell, 9, **keys), task, [0, 1])
+    network = Network.start(make_architecture(cell, 9, **keys), task, [0, 1])
     batch = TrainingData(task).fixed([0, 1])
     for p in network.parameters():
         p.grad = torch.zeros_like(p)
 
     def learn(part, carry=None):
-        loss_R = network.learn(part, task, Direction(), carry)
+        loss_R = network.learn(part, task, Direction(), {}, carry=carry)["loss"]
         return loss_R, {name: p.grad.clone() for name, p in network.named_parameters()}
 
     loss_R, gradients = learn(batch)
@@ -170,7 +169,8 @@ def test_the_state_is_carried_over_and_the_gradient_is_cut(cell, name):
 
 def test_an_update_a_part_in_order_each_once_an_epoch(monkeypatch, tmp_path):
     cfg = compose(*SMALL, "callbacks.truncated_bptt.parts=[7]")
-    module, data = build(cfg)
+    experiment = build(cfg)
+    module = experiment.module
     seen, update = [], module.update
 
     def spy(batch, carry):
@@ -178,9 +178,9 @@ def test_an_update_a_part_in_order_each_once_an_epoch(monkeypatch, tmp_path):
         update(batch, carry)
 
     monkeypatch.setattr(module, "update", spy)
-    trainer(cfg, tmp_path).fit(module, datamodule=data)
+    fit(experiment, cfg, tmp_path)
     assert len(seen) == 21 and module.population.updates.tolist() == [21] * 3
-    whole = data.data.fixed([0, 1, 2]).inputs
+    whole = TrainingData(module.task).fixed([0, 1, 2]).inputs
     for epoch in range(3):
         assert torch.equal(torch.cat(seen[7 * epoch : 7 * epoch + 7], dim=1), whole)
 
@@ -252,7 +252,7 @@ def test_the_stacked_network_is_torchs(name):
     """Two dense tanh layers, two LSTM layers, readout at every step: output, loss and every gradient of nn modules."""
     recurrence.use(name)
     task = make_task("price", length=23, batch_size=4, window=5)
-    network = Network.start(make_cell("dense_lstm", 9, dense_size=7, noise=0.0), task, [0, 1])
+    network = Network.start(make_architecture("dense_lstm", 9, dense_size=7, noise=0.0), task, [0, 1])
     batch = TrainingData(task).fixed([0, 1])
     output = network(batch.inputs, batch.length, every_step=True)
     task.loss(output, batch.target, batch.length).sum().backward()
@@ -284,19 +284,23 @@ def test_omega_of_layers_is_their_sum(name):
     layer's own Ω with d and δ frozen, and nothing for the other parameters."""
     recurrence.use(name)
     task = make_task("temporal_order", length=12, batch_size=3)
-    network = Network.start(make_cell("basic_tanh", 6, layers=2), task, [0, 1])
+    network = Network.start(make_architecture("basic_tanh", 6, layers=2), task, [0, 1])
     batch = collate([task.draw(12, 3, np.random.default_rng(seed)) for seed in range(2)])
     grads = []
     for alpha in (0.0, 3.0):
-        direction = Omega().begin({"alpha": torch.full((2,), alpha)})
+        settings = {"alpha": torch.full((2,), alpha)}
         for p in network.parameters():
             p.grad = torch.zeros_like(p)
-        network.learn(batch, task, direction)
+        metrics = network.learn(batch, task, Omega(), settings)
         grads.append({n: p.grad.clone() for n, p in network.named_parameters()})
-    values = [term.value_R for term in direction.terms]
-    assert len(values) == 2 and torch.equal(direction.value(), values[0] + values[1])
+    tapes = network.tapes()
+    for tape in tapes:
+        tape.terms.update(Omega().terms(settings))
+    network.backward(batch, task, tapes)
+    values = [tape.values["omega"] for tape in tapes]
+    assert len(values) == 2 and torch.equal(metrics["omega"], values[0] + values[1])
     recurrence.use(REFERENCE)
-    tapes = [recurrence.Tape(keep=True) for _ in range(2)]
+    tapes = network.tapes(keep=True)
     task.loss(network(batch.inputs, batch.length, tapes), batch.target).sum().backward()
     for n in grads[0]:
         difference = grads[1][n] - grads[0][n]
@@ -335,20 +339,19 @@ def test_replicas_that_diverge_in_mid_epoch(tmp_path, method):
     alone = run(compose(*keys, "replicas=1"), tmp_path / "alone").parameters()
     for lost in ([1], [0, 1, 2]):
         cfg = compose(*keys)
-        module, data = build(cfg)
+        experiment = build(cfg)
+        module = experiment.module
         learn, seen = module.network.learn, []
 
         def spoil(*arguments, learn=learn, seen=seen, module=module, lost=lost):
-            loss = learn(*arguments)
+            metrics = learn(*arguments)
             seen.append(None)
             if len(seen) == 9:  # in the second epoch
                 module.network.W.grad[lost] = float("nan")
-            return loss
+            return metrics
 
         module.network.learn = spoil
-        folder = tmp_path / f"{len(lost)}"
-        folder.mkdir()
-        trainer(cfg, folder).fit(module, datamodule=data)
+        fit(experiment, cfg, tmp_path / f"{len(lost)}")
         population = module.population
         assert [population.status[r] for r in lost] == ["diverged"] * len(lost)
         assert population.updates[lost].tolist() == [8] * len(lost) and population.epochs[lost[0]] == 1
@@ -419,18 +422,19 @@ def test_layers_serve_any_task(tmp_path):
 
 
 def test_noise_is_a_function_of_seed_update_and_layer_and_off_in_evaluation():
-    module, data = build(compose(*SMALL, "cell.noise=0.5"))
+    experiment = build(compose(*SMALL, "cell.noise=0.5"))
+    module, data = experiment.module, experiment.data
     module.configure_optimizers()
     module.population.begin()
     (batch,) = data.next_block()
     quiet = [module.network(batch.inputs, batch.length, every_step=True) for _ in range(2)]
     assert torch.equal(*quiet)
     x = torch.zeros(3, 60, 4, 9)
-    add = module.noise()
+    add = module.network.noise(module.population.draws())
     assert torch.equal(add(1, x), add(1, x)) and not torch.equal(add(1, x), add(2, x))
     assert add(0, x).std() == pytest.approx(0.5, rel=0.05)
     module.population.updates += 1
-    assert not torch.equal(module.noise()(1, x), add(1, x))
+    assert not torch.equal(module.network.noise(module.population.draws())(1, x), add(1, x))
     assert not torch.equal(module.network(batch.inputs, batch.length, (), True, None, add), quiet[0])
 
 

@@ -8,12 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from src.directions import Omega
+from src.cells import Weights
+from src.directions import Omega, Tape
 from src.network import Network
-from src.recurrence import Tape, Weights, recur, reference
-from tasks.datamodule import Batch, TrainingData, collate
+from src.recurrence import Pass, recur, reference
+from tasks.batch import Batch, collate
+from tasks.data import TrainingData
 from tests import numpy_reference as ref
-from tests.conftest import make_cell, make_task
+from tests.conftest import make_architecture, make_cell, make_task
 
 KIND = {"sigmoid": "sigmoid", "basic_tanh": "tanh", "smart_tanh": "tanh", "spectral": "tanh", "lstm": "lstm"}
 R = 3
@@ -21,9 +23,9 @@ R = 3
 
 def setup(cell_name, task_name, hidden=7, length=11, max_length=15, std=None):
     """R networks in float64 and a ragged batch for them."""
-    cell = make_cell(cell_name, hidden)
+    architecture = make_architecture(cell_name, hidden)
     task = make_task(task_name, length=length, max_length=max_length or "null", batch_size=5)
-    network = Network.start(cell, task, range(R)).double()
+    network = Network.start(architecture, task, range(R)).double()
     if std is not None:  # away from the start, where gradients are ordinary
         generator = torch.Generator().manual_seed(1)
         for p in network.parameters():
@@ -33,7 +35,7 @@ def setup(cell_name, task_name, hidden=7, length=11, max_length=15, std=None):
     assert max_length is None or len(set(batch.length.tolist())) > 1
     inputs = batch.inputs.double() if batch.inputs.is_floating_point() else batch.inputs
     target = batch.target.double() if batch.target.is_floating_point() else batch.target
-    return cell, task, network, inputs, target, batch.length
+    return architecture.cell, task, network, inputs, target, batch.length
 
 
 def numpy_run(network, task, cell_name, inputs, target, length, r):
@@ -80,7 +82,7 @@ def test_numpy_gradients_equal_finite_differences(cell_name):
 def test_factors_d_delta_v_equal_numpy(cell_name):
     cell, task, network, inputs, target, length = setup(cell_name, "temporal_order", std=0.4)
     tape = Tape(keep=True)
-    _, state = recur(cell, inputs, network.weights(), length_R=length, tape=tape)
+    _, state = recur(Pass(cell, inputs, network.weights(), length_R=length), tape)
     task.loss(network.readout(state[0]), target).sum().backward()
     factors, H = tape.factors, cell.hidden_size
     for r in range(R):
@@ -104,7 +106,7 @@ def test_losses_at_every_step_reach_every_step(rng):
     cell = make_cell("basic_tanh", 6)
     z, W = (torch.tensor(rng.normal(size=s), requires_grad=True) for s in ((2, 5, 3, 6), (2, 6, 6)))
     weight, length = torch.tensor(rng.normal(size=(2, 5, 3, 6))), torch.tensor([5, 3])
-    h_all, _ = recur(cell, z, Weights(W), length_R=length)
+    h_all, _ = recur(Pass(cell, z, Weights(W), length_R=length))
     (h_all * weight).sum().backward()
     mine = z.grad.clone(), W.grad.clone()
     z.grad = W.grad = None
@@ -213,7 +215,7 @@ def test_state_is_carried_and_chunks_change_nothing(monkeypatch):
         right[(1, 7, 2) if task.every_step else (1, 2)] += 1
         right[(2, -1 if length[2] == inputs.shape[1] else 0, 4) if task.every_step else (2, 4)] += 1
         for chunk in (1, 4, 100):
-            monkeypatch.setattr("src.network.CHUNK", chunk)
+            monkeypatch.setattr("src.network.network.CHUNK", chunk)
             answers = network.wrong(Batch(inputs, right, length), task)
             assert torch.equal(answers, wanted), (name, chunk)
             seen.append(name)
@@ -222,7 +224,7 @@ def test_state_is_carried_and_chunks_change_nothing(monkeypatch):
 
 def test_only_the_last_answer_of_a_permutation_counts():
     task = make_task("permutation", length=6, predict="every", batch_size=4)
-    network = Network.start(make_cell("basic_tanh", 5), task, [0])
+    network = Network.start(make_architecture("basic_tanh", 5), task, [0])
     batch = collate([task.draw(6, 4, np.random.default_rng(0))])
     with torch.no_grad():
         last = network(batch.inputs, batch.length).argmax(-1)
@@ -235,16 +237,17 @@ def test_memory_of_an_update_is_freed_at_once(monkeypatch):
     """No cycle keeps the activations alive until the garbage collector comes."""
     kept = []
 
-    class Spy(reference.Run):
+    class Spy(reference.ReferenceRun):
         def __init__(self, *arguments):
             super().__init__(*arguments)
             kept.append(weakref.ref(self.states[-1][0]))
 
-    monkeypatch.setattr(reference, "Run", Spy)
+    monkeypatch.setattr(reference, "ReferenceRun", Spy)
     cell, task, network, inputs, target, length = setup("smart_tanh", "temporal_order")
     gc.disable()
     try:
-        task.loss(network(inputs, length, [Omega().begin({"alpha": torch.ones(R)}).tape()]), target).sum().backward()
+        tape = Tape(Omega().terms({"alpha": torch.ones(R)}))
+        task.loss(network(inputs, length, [tape]), target).sum().backward()
         network(inputs, length)  # never differentiated
         assert [ref_() for ref_ in kept] == [None, None]
     finally:

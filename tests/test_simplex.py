@@ -6,15 +6,19 @@ import pytest
 import torch
 
 from src import recurrence
-from src.directions import Direction, Simplex
+from src.directions import Direction, Product, Simplex, SimplexCombination
+from src.directions.simplex import FORMS, betas
+from src.directions.temporal import norms, squared_norms, whole
 from src.linalg import product
 from src.network import Network
-from src.recurrence import FUSED, REFERENCE, Rows, SimplexTerm, Tape
-from src.recurrence.temporal import FORMS, betas, norms, squared_norms, whole
+from src.recurrence import FUSED, REFERENCE
 from src.run import run
-from tasks.datamodule import Batch, TrainingData, collate
+from tasks.batch import Batch, collate
+from tasks.data import TrainingData
 from tasks.draws import Stream, generator
-from tests.conftest import compose, make_cell, make_task
+from tests.conftest import compose, make_architecture, make_task
+
+pytestmark = pytest.mark.usefixtures("as_before")
 
 R = 3
 CASES = [
@@ -30,18 +34,12 @@ CASES = [
 NAMED = pytest.mark.parametrize(("cell_name", "task_name", "stack"), CASES, ids=lambda x: x if type(x) is str else None)
 
 
-@pytest.fixture(autouse=True)
-def as_before():
-    threads = recurrence.threads()
-    yield
-    recurrence.use("auto", threads)
-
-
 def setup(cell_name, task_name, stack, hidden=7, batch_size=5, dtype=torch.float64, scale=0.4):
     """R networks away from their start, and a ragged batch."""
-    cell = make_cell(cell_name, hidden, **stack)
+    architecture = make_architecture(cell_name, hidden, **stack)
     task = make_task(task_name, length=10, max_length=14, batch_size=batch_size)
-    network, draws = Network.start(cell, task, range(R)).to(dtype), torch.Generator().manual_seed(1)
+    network = Network.start(architecture, task, range(R)).to(dtype)
+    draws = torch.Generator().manual_seed(1)
     for p in network.parameters():
         p.data = scale * torch.randn(p.shape, generator=draws, dtype=dtype)
     data = TrainingData(task)
@@ -54,7 +52,8 @@ def setup(cell_name, task_name, stack, hidden=7, batch_size=5, dtype=torch.float
 def by_definition(network, task, batch, r):
     """∇_t of replica r: every step has its own leaf of every parameter; plain equations, one replica, no package code
     but the cell's name. By parameter, float64, T first."""
-    cell, T = network.cell, int(batch.length[r])
+    layers, T = network.architecture, int(batch.length[r])
+    cell = layers.cell
     copies = {
         name: [p[r].detach().double().clone().requires_grad_() for _ in range(T)]
         for name, p in network.named_parameters()
@@ -62,15 +61,15 @@ def by_definition(network, task, batch, r):
     inputs, target = batch.inputs[r, :T], batch.target[r].double() if task.outputs == 1 else batch.target[r]
     x_TBI = inputs.double() if inputs.is_floating_point() else torch.eye(task.inputs).double()[inputs.long()]
     B, H = x_TBI.shape[1], cell.hidden_size
-    h = [torch.zeros(B, H).double() for _ in range(cell.layers)]
-    c = [torch.zeros(B, H).double() for _ in range(cell.layers)]
+    h = [torch.zeros(B, H).double() for _ in range(layers.layers)]
+    c = [torch.zeros(B, H).double() for _ in range(layers.layers)]
     loss = 0.0
     for t in range(T):
         own = {name: of_step[t] for name, of_step in copies.items()}
         x = x_TBI[t]
-        for k in range(cell.dense):
+        for k in range(layers.dense):
             x = torch.tanh(x @ own[f"D_{k + 1}"] + own[f"c_{k + 1}"])
-        for k in range(cell.layers):
+        for k in range(layers.layers):
             W_in, W, b = (own[name if k == 0 else f"{name}_{k + 1}"] for name in ("W_in", "W", "b"))
             z, a = x @ W_in + b, x @ W_in + b + h[k] @ W
             if "lstm" in cell.name:
@@ -98,30 +97,33 @@ def by_definition(network, task, batch, r):
     return {name: torch.stack(grads[i * T : (i + 1) * T]).numpy() for i, name in enumerate(copies)}
 
 
-class Recording(Simplex):
-    """Keeps the rows and changes nothing."""
+class Recording(Direction):
+    """Keeps the products and changes nothing."""
 
-    def tape(self):
-        return Tape(rows=self.rows)
+    def combination(self, settings, draws):
+        return self
 
-    def finish(self, gradients, length_A, T):
-        self.gradients, self.length, self.T = gradients, length_A, T
+    def __call__(self, products, gradients, length_R, steps):
+        self.products = list(products)
 
 
-def learned(network, task, batch, direction):
+DRAWS = [(seed, 3) for seed in range(R)]
+
+
+def settings(psi=float("inf")):
+    return {"psi": torch.full((R,), psi)}
+
+
+def learned(network, task, batch, direction, psi=float("inf")):
     for p in network.parameters():
         p.grad = torch.full_like(p, float("nan"))
-    network.learn(batch, task, direction)
+    network.learn(batch, task, direction, settings(psi), DRAWS)
     return {name: p.grad.clone() for name, p in network.named_parameters()}
 
 
-def begun(direction, psi=float("inf"), update=3):
-    return direction.begin({"psi": torch.full((R,), psi)}, [(seed, update) for seed in range(R)])
-
-
-def of_rows(rows, name, r, t, length):
+def of_products(products, name, r, t, length):
     """∇_t of one parameter from the factors."""
-    for own in rows:
+    for own in products:
         if name not in (own.weight, getattr(own, "bias", None)):
             continue
         if not hasattr(own, "left"):
@@ -133,7 +135,7 @@ def of_rows(rows, name, r, t, length):
         if own.symbols is not None:
             left = torch.eye(own.symbols)[left.long()]
         return right.sum(0) if name == own.bias else left.double().T @ right
-    raise AssertionError(f"no rows of {name}")
+    raise AssertionError(f"no product of {name}")
 
 
 @NAMED
@@ -144,9 +146,9 @@ def test_temporal_gradients_are_those_of_copies(cell_name, task_name, stack, nam
     dtype = torch.float32 if name == FUSED else torch.float64
     network, task, batch = setup(cell_name, task_name, stack, dtype=dtype)
     close = {"rtol": 1e-9, "atol": 1e-13} if name == REFERENCE else {"rtol": 1e-3, "atol": 1e-6}
-    direction = begun(Recording())
+    direction = Recording()
     learned(network, task, batch, direction)
-    squares = norms(direction.rows, batch.length, batch.inputs.shape[1])
+    squares = norms(direction.products, batch.length, batch.inputs.shape[1])
     plain = learned(network, task, batch, Direction())
     assert squares.keys() == plain.keys()
     for r in range(R):
@@ -154,7 +156,7 @@ def test_temporal_gradients_are_those_of_copies(cell_name, task_name, stack, nam
         expected = by_definition(network, task, batch, r)
         for parameter, grad_T in expected.items():
             for t in range(T):
-                mine = of_rows(direction.rows, parameter, r, t, T)
+                mine = of_products(direction.products, parameter, r, t, T)
                 np.testing.assert_allclose(
                     np.broadcast_to(mine, grad_T[t].shape), grad_T[t], err_msg=f"{parameter} at {t}", **close
                 )
@@ -191,10 +193,10 @@ def test_direction_equals_numpy(cell_name, task_name, stack, name, keys):
             parts = by_definition(network, task, batch, r)
             each.append(np.concatenate([parts[n].reshape(len(parts[n]), -1) for n in parts], 1))
         psi = float(np.median([np.linalg.norm(e.sum(0)) for e in each])) * 1.001
-        direction = begun(Simplex(**keys), psi)
-        mine = learned(network, task, batch, direction)
+        direction = Simplex(**keys)
+        mine = learned(network, task, batch, direction, psi)
         plain = learned(network, task, batch, Direction())
-        beta_RT = direction.term.betas(batch.length, T).double().numpy()
+        beta_RT = direction.combination(settings(psi), DRAWS).betas(batch.length, T).double().numpy()
         switched = 0
         for r in range(R):
             flat = np.concatenate([mine[n][r].flatten() for n in mine])
@@ -212,12 +214,12 @@ def test_weights_like_the_norms_give_back_the_gradient(name, monkeypatch):
     """β_t ∝ ‖∇_t‖ makes s ∝ ∇L, and d = -∇L."""
     recurrence.use(name)
     network, task, batch = setup("basic_tanh", "temporal_order", {}, dtype=torch.float32)
-    recording = begun(Recording())
+    recording = Recording()
     learned(network, task, batch, recording)
-    size_RT = whole(norms(recording.rows, batch.length, batch.inputs.shape[1])).sqrt()
+    size_RT = whole(norms(recording.products, batch.length, batch.inputs.shape[1])).sqrt()
     beta_RT = size_RT / size_RT.sum(1, keepdim=True)
     monkeypatch.setattr("src.directions.simplex.betas", lambda *_: beta_RT)
-    mine = learned(network, task, batch, begun(Simplex()))
+    mine = learned(network, task, batch, Simplex())
     for parameter, grad in learned(network, task, batch, Direction()).items():
         torch.testing.assert_close(mine[parameter], grad, rtol=1e-4, atol=1e-6)
 
@@ -228,16 +230,16 @@ def test_steps_with_tiny_gradients_keep_their_weight(name, monkeypatch):
     there s is 0, and the gradient itself is what is left."""
     recurrence.use(name)
     task = make_task(length=200)
-    network, data = Network.start(make_cell("sigmoid"), task, range(R)), TrainingData(task)
+    network, data = Network.start(make_architecture("sigmoid"), task, range(R)), TrainingData(task)
     batch = collate([data(seed, 0) for seed in range(R)])
-    mine = learned(network, task, batch, begun(Simplex()))
+    mine = learned(network, task, batch, Simplex())
     plain = learned(network, task, batch, Direction())
     assert all(grad.isfinite().all() for grad in mine.values())
     assert any((mine[n] != plain[n]).any() for n in mine)
     early = torch.zeros(R, 200)
     early[:, :50] = 1 / 50
     monkeypatch.setattr("src.directions.simplex.betas", lambda *_: early)
-    for parameter, grad in learned(network, task, batch, begun(Simplex())).items():
+    for parameter, grad in learned(network, task, batch, Simplex()).items():
         torch.testing.assert_close(grad, plain[parameter], rtol=1e-4, atol=1e-7)
 
 
@@ -246,9 +248,9 @@ def test_what_is_not_finite_is_left_to_clipping(name):
     """A gradient with NaN stays one, for that replica alone."""
     recurrence.use(name)
     network, task, batch = setup("basic_tanh", "temporal_order", {}, dtype=torch.float32)
-    whole = learned(network, task, batch, begun(Simplex()))
+    whole = learned(network, task, batch, Simplex())
     network.W_out.data[1, 0, 0] = float("nan")
-    mine = learned(network, task, batch, begun(Simplex()))
+    mine = learned(network, task, batch, Simplex())
     assert mine["W"][1].isnan().any()
     assert all(torch.equal(mine[n][[0, 2]], whole[n][[0, 2]]) for n in mine)
 
@@ -310,14 +312,14 @@ def test_every_branch_on_made_up_gradients(name, descent):
     right[5] = 0
     at_end = torch.ones(replicas, 1, 1, M), torch.zeros(replicas, 1, 1, 2)
     at_end[1][5] = 1.0
-    rows = [Rows("W", None, left, right), Rows("W_out", "b_out", *at_end, at_end=True)]
+    products = [Product("W", None, left, right), Product("W_out", "b_out", *at_end, at_end=True)]
     beta = torch.from_numpy(draws.uniform(0.5, 1.5, (replicas, T)).astype(np.float32))
     beta[5] = 0
     psi = torch.full((replicas,), float("inf"))
     psi[4] = 0.1
     shapes = {"W": (K, M), "W_out": (M, 2), "b_out": (2,)}
     gradients = {n: torch.full((replicas, *shape), float("nan")) for n, shape in shapes.items()}
-    recurrence.simplex(rows, gradients, length, T, SimplexTerm(lambda *_: beta, psi, descent))
+    recurrence.combine(SimplexCombination(lambda *_: beta, psi, descent), products, gradients, length, T)
     each = torch.einsum("rtbk,rtbm->rtkm", left.double(), right.double()).flatten(2).numpy()
     for r in range(5):
         mine = gradients["W"][r].flatten().double().numpy()
@@ -330,10 +332,10 @@ def test_every_branch_on_made_up_gradients(name, descent):
 
 
 def test_inputs_in_double_precision_are_taken_as_the_pass_takes_them():
-    """On the way back and from rows: the same direction as in float32."""
+    """On the way back and from products: the same direction as in float32."""
     network, task, batch = setup("basic_tanh", "addition", {}, dtype=torch.float32)
     doubled = Batch(batch.inputs.double(), batch.target.double(), batch.length)
     for threads in (1, R + 1):
         recurrence.use(FUSED, threads)
-        one, two = (learned(network, task, each, begun(Simplex())) for each in (batch, doubled))
+        one, two = (learned(network, task, each, Simplex()) for each in (batch, doubled))
         assert all(torch.equal(one[n], two[n]) for n in one)

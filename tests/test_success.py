@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from src.network import Network
-from src.success import SuccessTest
-from tasks.datamodule import fresh_batch
-from tests.conftest import make_cell, make_task
+from src.training.success import SuccessTest
+from tasks.data import fresh_batch
+from tests.conftest import make_architecture, make_task
 
 
 class Scripted:
@@ -34,7 +34,7 @@ class Task:
     def draw_length(self, draws):
         return 3
 
-    def draw(self, length, batch, draws):
+    def draw(self, length, batch, draws, split):
         return np.zeros((length, batch), np.int8), np.zeros(batch, int)
 
 
@@ -79,7 +79,7 @@ def test_odd_numbers_of_sequences():
 def test_equals_a_hand_loop(name):
     """Ten batches of 1000, each with a length of its own, one replica at a time."""
     task, seeds, updates = make_task(name, length=10, max_length=30), [3, 4], [40, 60]
-    network = Network.start(make_cell("basic_tanh", 8), task, seeds)
+    network = Network.start(make_architecture("basic_tanh", 8), task, seeds)
     error, _ = SuccessTest(0.01, 20, 10_000).run(network, task, seeds, updates, full=True)
     for r in range(2):
         wrong, lengths, alone = 0, set(), network.select([r])

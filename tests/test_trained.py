@@ -14,9 +14,10 @@ from src.config import ConfigurationError
 from src.network import Network
 from src.run import run
 from src.trained import initialize_, load_population, load_replica
-from tasks.datamodule import Batch, collate
+from tasks.batch import Batch, collate
 from tasks.draws import Stream, generator
-from tests.conftest import ROOT, compose, make_cell, make_task
+from tasks.task import Split
+from tests.conftest import ROOT, compose, make_architecture, make_task
 
 
 def trained(path, *overrides):
@@ -65,7 +66,7 @@ def test_what_cannot_be_handed_on_is_said(tmp_path):
 def test_ones_own_module_starts_as_the_replica_of_that_seed():
     task = make_task()
     for start, module, keys in (("smart_tanh", nn.RNN, {}), ("spectral", nn.RNN, {"spectral_radius": 1.1})):
-        network = Network.start(make_cell(start, 30, **keys), task, [0, 3])
+        network = Network.start(make_architecture(start, 30, **keys), task, [0, 3])
         rnn, readout = module(task.inputs, 30), nn.Linear(30, task.outputs)
         initialize_(rnn, readout, start, seed=3, **keys)
         assert torch.equal(rnn.weight_hh_l0, network.W[1].T) and torch.equal(rnn.weight_ih_l0, network.W_in[1].T)
@@ -85,9 +86,9 @@ def test_evaluation_equals_a_hand_loop_and_chunks_change_nothing(tmp_path, monke
     it = make_task(task, length=15)
     network, plain = population.network, it.draw
 
-    def answered(length, size, draws):
+    def answered(length, size, draws, split=Split.TRAIN):
         """Every other sequence's target is what the second replica answers."""
-        inputs, target = plain(length, size, draws)
+        inputs, target = plain(length, size, draws, split)
         batch = collate([(inputs, target)])
         with torch.no_grad():
             output = network.select([1])(batch.inputs, batch.length, every_step=it.every_step)[0]
@@ -100,7 +101,7 @@ def test_evaluation_equals_a_hand_loop_and_chunks_change_nothing(tmp_path, monke
     wrong = seen = 0
     for part, size in enumerate(evaluate.parts(15, 100)):
         draws = generator(6, Stream.EVALUATION, 15, part)
-        batch = collate([it.draw(it.draw_length(draws), size, draws)])
+        batch = collate([it.draw(it.draw_length(draws), size, draws, Split.EVALUATION)])
         for b in range(size):
             one = Batch(batch.inputs[:, :, b : b + 1], batch.target[..., b : b + 1], batch.length)
             with torch.no_grad():
@@ -108,7 +109,7 @@ def test_evaluation_equals_a_hand_loop_and_chunks_change_nothing(tmp_path, monke
             wrong += bool(it.wrong(output, one.target).any())
             seen += 1
     assert seen == 100 and part > 0 and mine == wrong / 100 and 0.2 < mine < 0.8
-    monkeypatch.setattr("src.network.CHUNK", 4)
+    monkeypatch.setattr("src.network.network.CHUNK", 4)
     assert evaluate.error(population, it, 6, 100) == mine
 
 

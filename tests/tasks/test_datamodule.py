@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from src.population import Population
-from tasks.datamodule import Sequences, TrainingData, collate, fresh_batch
+from src.training.data import Sequences
+from tasks.batch import collate
+from tasks.data import TrainingData, fresh_batch
 from tests.conftest import make_task
 
 MIXED = dict(length=10, max_length=30)
