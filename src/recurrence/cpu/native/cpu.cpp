@@ -14,7 +14,7 @@
 #include "layout.h"
 #include "linear.h"
 #include "noise.h"
-#include "steps.h"
+#include "simplex.h"
 #include "update.h"
 
 extern "C" {

@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "readout.h"
-#include "steps.h"
+#include "simplex.h"
 
 namespace {
 

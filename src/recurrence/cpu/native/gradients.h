@@ -6,6 +6,7 @@
 
 #include "inputs.h"
 #include "omega.h"
+#include "outer.h"
 
 namespace {
 

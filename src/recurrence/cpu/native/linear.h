@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "functions.h"
+#include "outer.h"
 #include "products.h"
 #include "scratch.h"
 #include "threads.h"
