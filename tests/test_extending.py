@@ -64,16 +64,23 @@ def irnn(tmp_path, monkeypatch):
     sys.modules.pop("irnn_of_ones_own", None)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(FUSED, marks=pytest.mark.skipif(not cpu.available(), reason="no compiler")), REFERENCE]
-)
+def configured(*overrides):
+    """A configuration with this cell's file."""
+    cfg = compose("experiment=smoke", *overrides)
+    cfg.cell = OmegaConf.create(FILE)
+    return cfg
+
+
+@pytest.mark.parametrize("name", RECURRENCES)
 def test_a_start_of_ones_own(tmp_path, irnn, name):
     """It starts where it says, trains with either recurrence, and is handed on as torch's own network."""
     cfg = configured(f"recurrence={name}", "seed=5", "replicas=3", "optimizer=msgd_cr")
     architecture, task = build_architecture(cfg.cell), make_task()
     network = Network.start(architecture, task, [5, 6, 7])
     assert torch.equal(network.W.detach(), torch.eye(10).expand(3, 10, 10))
-    assert not torch.equal(network.W_in[0], network.W_in[1]) and network.W_in.std() == pytest.approx(0.1, rel=0.3)
+    assert not torch.equal(network.W_in[0], network.W_in[1]) and network.W_in.detach().std() == pytest.approx(
+        0.1, rel=0.3
+    )
     population = run(cfg, tmp_path / "run")
     assert population.updates.tolist() == [40] * 3
     assert recurrence.backend_of(architecture.cell, network.W).name == name
@@ -93,7 +100,7 @@ def test_a_start_beside_what_it_replaces_is_refused(tmp_path, irnn):
         Vanilla("irnn", 5, start=lambda *_: None, std=0.1)
     assert Vanilla("irnn", 5, start=len).starting is len
     cfg = configured()
-    cfg.cell.std = 0.1
+    cfg.cell = OmegaConf.merge(OmegaConf.create(FILE), {"std": 0.1})
     with pytest.raises(ConfigurationError, match="start: cannot be given beside std") as refused:
         build(cfg)
     assert len(refused.value.problems) == 1 and "\n" not in refused.value.problems[0]
