@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 
 from src import recurrence
@@ -18,7 +19,7 @@ from src.run import build, run
 from src.trained import load_population, load_replica
 from tasks.batch import collate
 from tasks.data import TrainingData
-from tests.conftest import make_architecture, make_task
+from tests.conftest import compose, make_architecture, make_task
 
 pytestmark = pytest.mark.usefixtures("as_before")
 RECURRENCES = [pytest.param(FUSED, marks=pytest.mark.skipif(not cpu.available(), reason="no compiler")), REFERENCE]

@@ -10,7 +10,7 @@ import pytest
 
 from src.figures import __main__ as command_line
 from src.figures import after_training, leaving, one_unit, sequence, starts, training
-from src.network import Network
+from src.network import Network, build_architecture
 from src.training.measure import measure
 from tasks.batch import collate
 from tasks.data import TrainingData
@@ -106,10 +106,10 @@ def test_gradients_after_training(both):
     np.testing.assert_array_equal(start, same)
     assert (clipped != start).all() and (clipped != regularized).all()
     cfg = compose("task.length=20", *SMALL)
-    task, cell = hydra.utils.instantiate(cfg.task), hydra.utils.instantiate(cfg.cell)
+    task = hydra.utils.instantiate(cfg.task)
     data = TrainingData(task)
     batch = collate([data(seed, 0) for seed in (0, 1)])
-    found = measure(Network.start(cell, task, [0, 1]), task, batch, sequences=1)
+    found = measure(Network.start(build_architecture(cfg.cell), task, [0, 1]), task, batch, sequences=1)
     np.testing.assert_allclose(start, found["temporal_gradient"], rtol=1e-5)
 
 
