@@ -43,10 +43,11 @@ figures: $(READY)  ## Redraw the figures that explain, into docs/
 bench: $(READY)  ## Time it beside what one would write instead; 10 minutes, on an idle machine
 	$(BIN)/python -W ignore -m bench.bench $(ARGS)
 
-lint: $(READY)  ## Check style and types
+lint: $(READY)  ## Check style, types and layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 format: $(READY)  ## Mend the style
 	$(BIN)/ruff check --fix .
@@ -67,4 +68,4 @@ sanitize:  ## The C++ under AddressSanitizer and UBSan, where there is a compile
 	fi
 
 clean:  ## Remove .venv and caches; runs and sweeps stay
-	rm -rf .venv *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -7,14 +7,11 @@ configuration need not wait for it.
 import csv
 import os
 from collections.abc import Iterable, Sequence
-from functools import cache
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
-from omegaconf._utils import get_yaml_loader
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -186,15 +183,6 @@ class RunDirectory:
         assert isinstance(cfg, DictConfig)
         return cfg
 
-    def plain_configuration(self) -> dict[str, Any]:
-        """The same as plain dictionaries, interpolations as they are written; ten times faster, for many runs.
-
-        Raises:
-            FileNotFoundError: there is no config.yaml.
-        """
-        with self.config_file.open() as file:
-            return yaml.load(file, Loader=_loader())
-
     def read_results(self) -> "pd.DataFrame":
         """One row per replica, the columns as RESULTS says; lengths and updates that may be empty are ``Int64``.
 
@@ -212,15 +200,6 @@ class RunDirectory:
         if not self.history_file.is_file():
             return pd.DataFrame({name: [] for name in HISTORY})
         return pd.read_csv(self.history_file)
-
-
-@cache
-def _loader() -> Any:
-    """LibYAML's loader with OmegaConf's view of what is a number (1e-9 is one); OmegaConf's own without LibYAML."""
-    exact = get_yaml_loader()
-    if not yaml.__with_libyaml__:
-        return exact
-    return type("Loader", (yaml.CSafeLoader,), {"yaml_implicit_resolvers": exact.yaml_implicit_resolvers})
 
 
 def runs_under(directories: Iterable[str | Path]) -> list[RunDirectory]:

@@ -146,7 +146,7 @@ def test_resume_refuses_another_configuration(tmp_path):
         (["~optimizer.alpha"], "optimizer.alpha: is missing"),
         (["+success.sequence=3"], "success.sequence: no such key; did you mean success.sequences?"),
         (["+trainer.profilr=simple"], "trainer.profilr: no such key; did you mean profiler?"),
-        (["cell=lstm", "++cell.connections=5"], "cell: Cell.__init__() got an unexpected keyword argument"),
+        (["cell=lstm", "++cell.connections=5"], "cell: LSTM.__init__() got an unexpected keyword argument"),
         (["resume=5"], "resume=5: must be a directory"),
     ],
 )

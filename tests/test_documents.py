@@ -17,8 +17,10 @@ import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from src import curves, evaluate, figures
+from src import curves
 from src.config import check
+from src.config.evaluation import evaluation_configuration
+from src.figures import __main__ as figures
 from src.run import run
 from src.trained import load_population
 from tests.conftest import ROOT, compose
@@ -228,7 +230,7 @@ def test_train(page, words, mine):
 def test_evaluate(page, words, beside_a_run):
     directory, *keys = words
     assert directory in ("runs/DIR", "RUN_DIR"), page
-    evaluate.configured(load_population(beside_a_run / "runs" / "DIR").config, keys)  # raises if it could not run
+    evaluation_configuration(load_population(beside_a_run / "runs" / "DIR").config, keys)  # raises if it could not run
 
 
 @pytest.mark.parametrize(("page", "words"), printed("src.curves"))

@@ -8,9 +8,8 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from omegaconf import OmegaConf
 
-from src.config import ConfigurationError, science
+from src.config import ConfigurationError
 from src.intervals import wilson
 from src.results.collect import collect
 from src.results.comparison import labels, paired
@@ -105,14 +104,6 @@ def test_paired_is_said_only_where_it_is_true(tmp_path):
     assert paired(collect([tmp_path / "b"])) == ""
     write_run(tmp_path / "a" / "2", rows[:1], "optimizer=msgd_cr")  # another set of seeds
     assert paired(collect([tmp_path / "a"])) == ""
-
-
-def test_a_configuration_reads_the_same_fast_and_as_omegaconf_has_it(tmp_path):
-    write_run(tmp_path, [(0, "solved", 4000, 4000)], "success.max_error=1e-9", "task=price", "seed=12")
-    run = RunDirectory(tmp_path)
-    exact = OmegaConf.to_container(run.configuration(), resolve=False)
-    assert run.plain_configuration() == exact and exact["success"]["max_error"] == 1e-9
-    assert list(science(run.plain_configuration()).items()) == list(science(run.configuration()).items())
 
 
 def test_a_method_adds_its_own_metrics_to_the_history():

@@ -79,7 +79,7 @@ def collect(directories: Iterable[str | Path]) -> list[Replica]:
 
 def replicas_of(run: RunDirectory) -> Iterator[Replica]:
     """The replicas of one run, in the order of its table."""
-    config = tuple(science(run.plain_configuration()).items())
+    config = tuple(science(run.configuration()).items())
     history = run.read_history()
     nothing = history.iloc[:0]
     by_seed = {int(seed): rows for seed, rows in history.groupby("seed")}  # type: ignore[call-overload]
