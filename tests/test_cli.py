@@ -96,7 +96,7 @@ def test_an_experiment_is_a_sweep_by_itself(tmp_path):
         (["-m", "task.length=50,9", "optimizer=msgd,msgd_c"], ["task.length=9"]),
         (["-m", "optimizer=msgd,adm"], ["optimizer=adm"]),
         (["-m", "task.length=10,9", "optimizer=glob(msgd*)"], ["task.length=9"]),
-        (["-m", "cell=smart_tanh,lstm", "++cell.connections=5"], ["cell: Cell.__init__() got an unexpected keyword"]),
+        (["-m", "cell=smart_tanh,lstm", "++cell.connections=5"], ["cell: LSTM.__init__() got an unexpected keyword"]),
         (["hydra.mode=RUN", "experiment=success_vs_length"], ["is a sweep"]),
         (["trainer.accelerator=tpu"], ["trainer.accelerator=tpu"]),
     ],
