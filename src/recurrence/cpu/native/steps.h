@@ -135,9 +135,11 @@ class Steps {
 
     // A line that is complete goes into the sum and into the norm.
     void count_line(Index line, Index n, Vector& squares) {
+        const float* from = own + line;
+        float* to = plain + line;
         for (Index j = 0; j < n; j += LANES) {
-            const Vector x = load(own + line + j);
-            store(plain + line + j, load(plain + line + j) + x);
+            const Vector x = load(from + j);
+            store(to + j, load(to + j) + x);
             squares += x * x;
         }
     }
@@ -160,18 +162,20 @@ class Steps {
         }
     }
 
-    // One block of a matrix, at `to`: made, and counted as are lines.
+    // One block of a matrix, at `at`: made, and counted as are lines.
     template <int M, int N>
-    void whole(const Factor left, const Factor right, Index n, Index to, Vector& squares) const {
+    void whole(const Factor left, const Factor right, Index n, Index at, Vector& squares) const {
+        float* const step = own + at;
+        float* const all = plain + at;
         Vector total[M][N] = {};
         sum_outer(1, c.B, left, right, total);
         Vector own_squares[N] = {};
         for (int m = 0; m < M; m++)
             for (int j = 0; j < N; j++) {
-                const Index at = to + m * n + j * LANES;
+                const Index lane = m * n + j * LANES;
                 const Vector x = total[m][j];
-                store(own + at, x);
-                store(plain + at, load(plain + at) + x);
+                store(step + lane, x);
+                store(all + lane, load(all + lane) + x);
                 own_squares[j] += x * x;
             }
         for (int j = 0; j < N; j++) squares += own_squares[j];
