@@ -38,7 +38,7 @@ def unequal(mine, row, theirs, other):
 def test_replicas_never_touch(tmp_path, cell, method, hidden):
     """Law 1, bit for bit: seed 7 alone = the third of eight = the second of three, at 1 and 2 threads."""
     keys = [f"cell={cell}", f"optimizer={method}", f"cell.hidden_size={hidden}", "task.length=20", "task.max_length=24"]
-    keys += ["trainer.max_steps=50", "success.check_every=25"]
+    keys += ["trainer.max_steps=30", "success.check_every=15", "callbacks.diagnostics.every=null"]
     before, results = torch.get_num_threads(), {}
     try:
         for threads in (1, 2):
@@ -92,6 +92,7 @@ def test_replicas_never_touch_in_other_shapes(tmp_path, keys, hidden):
     try:
         for threads, replicas, seed in ((1, 1, 7), (2, 1, 7), (1, 3, 6), (2, 3, 6), (2, 8, 5)):
             small = [f"threads={threads}", f"replicas={replicas}", f"seed={seed}", "task.length=20"]
+            small += ["callbacks.diagnostics.every=null"]
             _, parameters = train(tmp_path, f"{threads}-{replicas}", *keys, f"cell.hidden_size={hidden}", *small)
             results.append({name: p[7 - seed : 8 - seed] for name, p in parameters.items()})
     finally:
