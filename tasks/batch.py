@@ -13,7 +13,7 @@ class Batch(NamedTuple):
     """A mini-batch for each of R replicas; shorter ones are padded to the longest."""
 
     inputs: Tensor  # symbols RTB, integers as they were drawn, or vectors RTBI float32
-    target: Tensor  # RB, or RTB where there is one at every step, or RTBO; classes int64
+    target: Tensor  # RB, or RTB where there is one at every step; with several outputs RBO or RTBO; classes int64
     length: Tensor  # R, int64
 
     def to(self, device: torch.device) -> "Batch":
@@ -25,13 +25,26 @@ class Batch(NamedTuple):
         chosen = list(rows)
         return Batch(*(tensor[chosen] for tensor in self))
 
-    def cut(self, borders: Iterable[int]) -> Iterator["Batch"]:
+    def cut(self, borders: Iterable[int], every_step: bool) -> Iterator["Batch"]:
         """The parts between these steps, the first of which is 0; targets are cut where there is one at every step."""
-        every_step = self.target.ndim > 2
         for first, end in pairwise(borders):
             inputs = self.inputs[:, first:end]
             target = self.target[:, first:end] if every_step else self.target
             yield Batch(inputs, target, (self.length - first).clamp(0, inputs.shape[1]))
+
+    def between(self, first_R: Tensor, end_R: Tensor, every_step: bool) -> "Batch":
+        """The steps of each replica from its first one to its end; targets are cut where there is one at every step.
+
+        Args:
+            first_R, end_R: 0 <= first <= end <= the replica's length.
+        """
+        length = end_R - first_R
+        longest = int(length.max())
+        steps_RT = first_R[:, None] + torch.arange(longest, device=length.device)
+        steps_RT = steps_RT.clamp(max=self.inputs.shape[1] - 1)  # padding may hold anything
+        row_R1 = torch.arange(len(length), device=length.device)[:, None]
+        target = self.target[row_R1, steps_RT] if every_step else self.target
+        return Batch(self.inputs[row_R1, steps_RT], target, length)
 
 
 Pair = tuple[np.ndarray, np.ndarray]

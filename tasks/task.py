@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+CROSS_ENTROPY, HINGE, SQUARED_ERROR = "cross_entropy", "hinge", "squared_error"
+
 
 class Split(Enum):
     """What sequences are drawn for. A generator makes fresh ones for all three; a corpus has a part for each."""
@@ -89,6 +91,11 @@ class Task(ABC):
     def loss(self, output: Tensor, target: Tensor, length_R: Tensor | None = None) -> Tensor:
         """Mean over the sequences and, with targets at every step, over each replica's ``length_R`` steps: loss_R."""
 
+    def yardsticks(self) -> dict[str, float]:
+        """Losses on fresh sequences of what needs no network, by column of loss.csv: what a loss can be compared with.
+        Only of tasks whose answers are neither right nor wrong."""
+        return {}
+
     @property
     def loss_form(self) -> str | None:
         """The name under which a fused recurrence may know :meth:`loss`: ``cross_entropy`` or ``squared_error``."""
@@ -112,15 +119,28 @@ def mean(each: Tensor, length_R: Tensor | None) -> Tensor:
 
 
 class Classification(Task):
-    """Softmax and cross entropy; wrong when the largest output is not the class."""
+    """One output a class; wrong when the largest output is not the class's.
+
+    Args:
+        loss: ``cross_entropy`` of the softmax, or ``hinge``: max(0, 1 - s y) of each output y, where s is 1 for the
+            output of the class and -1 for the others; the mean over outputs (G16).
+    """
+
+    def __init__(self, *args: object, loss: str = CROSS_ENTROPY, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self.form = loss
 
     def loss(self, output: Tensor, target: Tensor, length_R: Tensor | None = None) -> Tensor:
+        if self.form == HINGE:
+            sign = 2 * F.one_hot(target, self.outputs) - 1
+            return mean((1 - sign * output).clamp(min=0).mean(-1), length_R)
         each = F.cross_entropy(output.flatten(0, -2), target.flatten(), reduction="none")
         return mean(each.view(target.shape), length_R)
 
     @property
     def loss_form(self) -> str | None:
-        return "cross_entropy" if type(self).loss is Classification.loss else None
+        known = type(self).loss is Classification.loss and self.form == CROSS_ENTROPY
+        return CROSS_ENTROPY if known else None
 
     def wrong(self, output: Tensor, target: Tensor) -> Tensor:
         right = (output.argmax(-1) == target) & output.isfinite().all(-1)
@@ -128,7 +148,10 @@ class Classification(Task):
 
 
 class Regression(Task):
-    """One linear output and squared error.
+    """Linear outputs and squared error, the mean over outputs.
+
+    With one output targets are numbers, target_RB or target_RTB. With several they have a last dimension for them,
+    target_RBO or target_RTBO, and an answer is wrong where any of its outputs is.
 
     Args:
         criterion: an answer is wrong when ``squared`` error > .04 (P13) or ``absolute`` error > .04 (HS97, MS11, G16).
@@ -142,13 +165,17 @@ class Regression(Task):
         self.criterion = criterion
 
     def loss(self, output: Tensor, target: Tensor, length_R: Tensor | None = None) -> Tensor:
-        return mean((output[..., 0] - target).square(), length_R)
+        return mean(self._errors(output, target).square().mean(-1), length_R)
 
     @property
     def loss_form(self) -> str | None:
-        return "squared_error" if type(self).loss is Regression.loss and self.outputs == 1 else None
+        return SQUARED_ERROR if type(self).loss is Regression.loss and self.outputs == 1 else None
 
     def wrong(self, output: Tensor, target: Tensor) -> Tensor:
-        error = (output[..., 0] - target).abs()
+        error = self._errors(output, target).abs()
         bound = torch.tensor(self.tolerance, dtype=error.dtype)
-        return ~((error.square() if self.criterion == "squared" else error) <= bound)
+        return ~((error.square() if self.criterion == "squared" else error) <= bound).all(-1)
+
+    def _errors(self, output: Tensor, target: Tensor) -> Tensor:
+        """The error of each output."""
+        return output - (target[..., None] if self.outputs == 1 else target)

@@ -23,7 +23,7 @@ def temporal_order(
 
     A = 0, B = 1, distractors c..f = 2..5; all draws independent and uniform. With L the length and w = floor(L / 10),
     positions counted from 0: ``pascanu``: p0 in [w, 2w), p1 in [L // 2, L // 2 + w) (P13, Pcode);
-    ``galvan``, easier: p0 in [0, w), p1 in [w, L // 2) (G16).
+    ``galvan``, easier: p0 in [0, w), p1 in [w, w + floor(.4 L)) (G16).
 
     Returns:
         symbols_TB int8 and class_B int64, v0 + 2 v1.
@@ -31,7 +31,7 @@ def temporal_order(
     window, half = length // 10, length // 2
     first, second = {
         "pascanu": ((window, 2 * window), (half, half + window)),
-        "galvan": ((0, window), (window, half)),
+        "galvan": ((0, window), (window, window + 2 * length // 5)),
     }[positions]
     symbols_TB = draws.integers(2, 6, size=(length, batch), dtype=np.int8)
     value_2B = draws.integers(0, 2, size=(2, batch), dtype=np.int8)

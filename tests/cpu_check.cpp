@@ -103,12 +103,13 @@ std::vector<Floats> results(const Size& s, Index threads) {
         unknown += backward(&update);
 
         // the simplex direction: on the way back or, with more threads than replicas, after it
-        Floats beta(s.R * s.T, 1), psi(s.R, 1);
+        Floats beta(s.R * s.T, 1), psi(s.R, 1), tiny(s.R, 1);
         for (Index i = 0; i < s.R * s.T; i++) beta[i] = std::abs(beta[i]);
         for (Index r = 0; r < s.R; r++) psi[r] = r % 2 ? INFINITY : .01f;
+        for (Index r = 0; r < s.R; r++) tiny[r] = r % 2 ? 1e-25f : 1e-8f;
         Simplex direction{};
         direction.R = s.R, direction.T = s.T, direction.B = s.B, direction.threads = threads, direction.descent = every;
-        direction.length = length.data(), direction.beta = beta, direction.psi = psi;
+        direction.length = length.data(), direction.beta = beta, direction.psi = psi, direction.tiny = tiny;
         update.simplex = &direction, update.alpha = update.omega = nullptr;
         update.dW = result(s.R * s.H * G), update.dW_in = result(s.R * I * G), update.db = result(s.R * G);
         update.dW_out = result(s.R * s.H * O), update.db_out = result(s.R * O), update.losses = result(s.R);

@@ -148,7 +148,11 @@ def test_a_backend_of_ones_own(monkeypatch, cell, direction):
     made = registered(monkeypatch)
     task, data = make_task(length=12, max_length=20), TrainingData(make_task(length=12, max_length=20))
     batch = collate([data(seed, 1) for seed in range(3)])
-    settings = {"alpha": torch.tensor([2.0, 0.0, 1.0]), "psi": torch.full((3,), float("inf"))}
+    settings = {
+        "alpha": torch.tensor([2.0, 0.0, 1.0]),
+        "psi": torch.full((3,), float("inf")),
+        "tiny": torch.full((3,), 1e-25),
+    }
     gradients = {}
     for name in ("counting", REFERENCE):
         assert recurrence.use(name, 2) == name

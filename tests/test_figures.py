@@ -138,6 +138,7 @@ def test_all_figures_are_written(tmp_path, monkeypatch, capsys, both):
     table.write_text(
         "task,cell,optimizer,length,replicas,rate,ci_low,ci_high,cell.spectral_radius\n"
         "temporal_order,spectral,msgd_c,10,3,1,0.4,1,1.2\ntemporal_order,spectral,msgd_c,20,3,0,0,0.6,0.9\n"
+        "temporal_order,spectral,msgd_c,20,3,0,0,0.6,\n"
     )
 
     def small_population(command):

@@ -21,7 +21,7 @@ from src.trained import load_population, load_replica
 from tasks.batch import collate
 from tasks.data import TrainingData
 from tasks.draws import Stream, generator, normal
-from tasks.price import action_values, changes, prices
+from tasks.price import TARGETS, action_values, changes, position_values, prices
 from tests.conftest import CELLS, compose, fit, make_architecture, make_task
 
 SMALL = ["task=price", "task.length=60", "task.batch_size=4", "task.window=5", "replicas=3", "trainer.max_epochs=3"]
@@ -65,17 +65,20 @@ def test_prices_are_what_the_text_says():
 )
 def test_inputs_and_targets_by_brute_force(seed, length, batch, window, discount):
     price = prices(length, batch, np.random.default_rng(seed))
-    x, q = changes(price, window), action_values(price, discount)
+    x, q, g = changes(price, window), action_values(price, discount), position_values(price, discount)
     assert x.shape == (length, batch, window) and q.shape == (length, batch, 2)
     for b in range(batch):
         change = [0.0] + [price[t, b] - price[t - 1, b] for t in range(1, length)]
         values = [0.0, 0.0]
+        value = 0.0
         for t in reversed(range(length)):
             seen = [change[k] if k > 0 else 0.0 for k in range(t - window + 1, t + 1)]
             np.testing.assert_allclose(x[t, b], seen, atol=1e-6)
             reward = price[t + 1, b] - price[t, b] if t + 1 < length else 0.0
             values = [r + discount * max(values) for r in (reward, -reward)]
             np.testing.assert_allclose(q[t, b], values, atol=2e-5)
+            value = reward + discount * value
+            np.testing.assert_allclose(g[t, b], [value, -value], atol=2e-5)
 
 
 def test_the_data_are_the_same_in_every_epoch_and_another_seeds_are_not():
@@ -109,10 +112,34 @@ def test_bad_values_give_one_clear_line(overrides, words):
     assert len(problems) == 1 and words[0] in problems[0], problems
 
 
-def test_parts_need_targets_and_epochs():
-    parts = "callbacks.truncated_bptt.parts=[2]"
-    assert "its only target is at the last step" in check(compose(parts))[0]
-    assert "has no epochs" in check(compose("task=memorization_5bit", parts))[0]
+# -- yardsticks --------------------------------------------------------------------------------------------------------
+
+
+def test_yardsticks():
+    """The oracle of ``hold`` lacks future noise alone, (1 - γ) Σ γ^k n; the linear regression comes near it, and learns
+    by heart of noise alone nothing. Of ``greedy`` targets even the oracle gets hardly anything."""
+    hold = make_task("price", length=1000).yardsticks()
+    noise = (1 - 0.98) ** 2 / (1 - 0.98**2) * 0.1**2
+    assert hold["oracle"] == pytest.approx(noise, rel=0.3)
+    assert hold["oracle"] < 0.01 * hold["linear"] < hold["linear"] < 0.3 * hold["constant"]
+    greedy = make_task("price", length=1000, target="greedy").yardsticks()
+    assert 0.9 < greedy["oracle"] / greedy["constant"] < greedy["linear"] / greedy["constant"] < 1
+    walk = {"length": 300, "window": 5, "frequencies": [1e-9, 1e-9], "noise": 1.0}
+    known = make_task("price", **walk, discount=0.5).yardsticks()  # noise alone: G_t = -n_t + what is to come
+    assert known["constant"] == pytest.approx(1 + 0.25 / 0.75, rel=0.1)
+    assert known["oracle"] == pytest.approx(0.25 / 0.75, rel=0.1)
+    assert make_task().yardsticks() == {}
+
+
+@pytest.mark.parametrize("target", ["hold", "greedy"])
+def test_targets_do_not_fade(target):
+    """Their spread at the last steps is that of the others: returns go on after the end."""
+    task = make_task("price", length=600, batch_size=300, target=target, window=1)
+    _, target_TBO = task.draw(600, 300, generator(0, Stream.DATA, 0))
+    size = np.abs(target_TBO).mean((1, 2))
+    assert size[-50:].mean() == pytest.approx(size[200:-50].mean(), rel=0.15)
+    faded = TARGETS[target](prices(600, 300, generator(0, Stream.DATA, 0)), 0.98)
+    assert np.abs(faded).mean((1, 2))[-5:].mean() < 0.7 * size[-5:].mean()
 
 
 # -- parts -------------------------------------------------------------------------------------------------------------
@@ -146,12 +173,12 @@ def test_the_state_is_carried_over_and_the_gradient_is_cut(cell, name):
         return loss_R, {name: p.grad.clone() for name, p in network.named_parameters()}
 
     loss_R, gradients = learn(batch)
-    (whole,) = batch.cut([0, 31])
+    (whole,) = batch.cut([0, 31], every_step=True)
     again_R, same = learn(whole, Carry())
     assert torch.equal(loss_R, again_R) and all(torch.equal(gradients[n], same[n]) for n in same)
     carry, joined = Carry(), torch.zeros(2)
     borders = cut(31, 4)
-    for k, part in enumerate(batch.cut(borders)):
+    for k, part in enumerate(batch.cut(borders, every_step=True)):
         begun = Carry(carry.states)
         part_R, own = learn(part, carry)
         joined += part_R * (borders[k + 1] - borders[k]) / 31
@@ -372,7 +399,8 @@ def test_budgets_end_with_an_epoch_and_a_resumed_run_is_the_same(tmp_path):
 
 
 def test_parameters_lost_in_the_last_update_are_divergence(tmp_path):
-    assert run(compose(*SMALL, "optimizer.lr=3e38", "trainer.max_epochs=1"), tmp_path).status == ["diverged"] * 3
+    keys = ["task.target=greedy", "optimizer.lr=3e38", "trainer.max_epochs=1"]
+    assert run(compose(*SMALL, *keys), tmp_path).status == ["diverged"] * 3
 
 
 def test_tables_and_plots_count_everyone(tmp_path):

@@ -7,7 +7,7 @@ import torch
 
 from src import recurrence
 from src.directions import Direction, Product, Simplex, SimplexCombination
-from src.directions.simplex import FORMS, betas
+from src.directions.simplex import FORMS, TINY, betas
 from src.directions.temporal import norms, squared_norms, whole
 from src.linalg import product
 from src.network import Network
@@ -111,7 +111,7 @@ DRAWS = [(seed, 3) for seed in range(R)]
 
 
 def settings(psi=float("inf")):
-    return {"psi": torch.full((R,), psi)}
+    return {"psi": torch.full((R,), psi), "tiny": torch.full((R,), TINY)}
 
 
 def learned(network, task, batch, direction, psi=float("inf")):
@@ -166,10 +166,10 @@ def test_temporal_gradients_are_those_of_copies(cell_name, task_name, stack, nam
             np.testing.assert_allclose(plain[parameter][r], grad_T.sum(0), **close)
 
 
-def direction_of(expected, beta_T, psi, descent):
+def direction_of(expected, beta_T, psi, descent, tiny=TINY):
     """G16's algorithm 3 on ∇_t, T x P."""
     norm_T = np.linalg.norm(expected, axis=1)
-    w_T = np.where(norm_T < 1e-8, beta_T, beta_T / np.where(norm_T == 0, 1, norm_T))
+    w_T = np.where(norm_T < tiny, beta_T, beta_T / np.where(norm_T == 0, 1, norm_T))
     gradient, s = expected.sum(0), w_T @ expected
     size = np.linalg.norm(gradient)
     if size > psi or np.linalg.norm(s) == 0 or (descent and gradient @ s <= 0):
@@ -297,18 +297,20 @@ def test_settings_reach_the_direction(tmp_path):
 @pytest.mark.parametrize("descent", [False, True])
 def test_every_branch_on_made_up_gradients(name, descent):
     """One weight, five steps whose gradients are given. Replica 0: an ordinary mean. 1: one large step against four
-    small ones, so that d leads uphill. 2: steps below 1e-8 beside others. 3: a step of length 1e25, whose square is not
-    finite. 4: ‖∇L‖ above its ψ. 5: no step at all, and one output: ∇L is what there is."""
+    small ones, so that d leads uphill. 2: steps below its tiny, 1e-8, beside others. 3: a step of length 1e25, whose
+    square is not finite. 4: ‖∇L‖ above its ψ. 5: no step at all, and one output: ∇L is what there is. 6: steps about
+    1e-25, whose squares float32 does not hold, one of them below it."""
     recurrence.use(name, 2)
-    T, K, M, replicas = 5, 3, 20, 6
+    T, K, M, replicas = 5, 3, 20, 7
     draws = np.random.default_rng(3)
     left, right = draws.normal(size=(replicas, T, 1, K)), draws.normal(size=(replicas, T, 1, M))
     left[1], right[1] = left[1, 0], right[1, 0]
     right[1, 1:] *= -0.1
     right[2, :2] *= 1e-11
     right[3, 2] *= 1e25
+    right[6, :3] *= np.array([1e-26, 1e-24, 1e-22])[:, None, None] / 50
     left, right = (torch.from_numpy(x.astype(np.float32)) for x in (left, right))
-    length = torch.tensor([5, 5, 5, 5, 5, 0])
+    length = torch.tensor([5, 5, 5, 5, 5, 0, 5])
     right[5] = 0
     at_end = torch.ones(replicas, 1, 1, M), torch.zeros(replicas, 1, 1, 2)
     at_end[1][5] = 1.0
@@ -317,13 +319,18 @@ def test_every_branch_on_made_up_gradients(name, descent):
     beta[5] = 0
     psi = torch.full((replicas,), float("inf"))
     psi[4] = 0.1
+    tiny = torch.full((replicas,), TINY)
+    tiny[2] = 1e-8
     shapes = {"W": (K, M), "W_out": (M, 2), "b_out": (2,)}
     gradients = {n: torch.full((replicas, *shape), float("nan")) for n, shape in shapes.items()}
-    recurrence.combine(SimplexCombination(lambda *_: beta, psi, descent), products, gradients, length, T)
+    recurrence.combine(SimplexCombination(lambda *_: beta, psi, tiny, descent), products, gradients, length, T)
     each = torch.einsum("rtbk,rtbm->rtkm", left.double(), right.double()).flatten(2).numpy()
-    for r in range(5):
+    lengths_T = np.linalg.norm(each[6], axis=1)
+    assert lengths_T[0] < TINY < lengths_T[1] < 1e-22
+    for r in (0, 1, 2, 3, 4, 6):
         mine = gradients["W"][r].flatten().double().numpy()
-        wanted = each[r].sum(0) if r == 3 else direction_of(each[r], beta[r].double().numpy(), float(psi[r]), descent)
+        expected = direction_of(each[r], beta[r].double().numpy(), float(psi[r]), descent, float(tiny[r]))
+        wanted = each[r].sum(0) if r == 3 else expected
         np.testing.assert_allclose(mine, wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max(), err_msg=str(r))
         uphill = mine @ each[r].sum(0) < 0
         assert uphill == (r == 1 and not descent), r

@@ -1,4 +1,4 @@
-"""Truncated backpropagation through time: sequences cut into parts, an update a part (M19)."""
+"""Truncated backpropagation through time: sequences cut into parts, over whose borders no gradient flows."""
 
 from typing import Any
 
@@ -15,12 +15,16 @@ def cut(length: int, parts: int) -> list[int]:
 
 
 class TruncatedBPTT(pl.Callback):
-    """Cuts every sequence of a fixed data set into parts in order. The state is carried over from part to part, the
-    gradient is cut there; states start from zero at each epoch (M19, "batch sequence length").
+    """Cuts every sequence into parts in order. The state is carried over from part to part, the gradient is cut there.
 
-    A replica whose loss of an epoch, the mean over its parts, has not been below the least of its stage for
-    ``patience`` epochs goes on with its next number of parts; after the last one it ends, with status ``plateau``.
-    Losses of different stages are not compared: in short parts the weights follow the sequence while it is read.
+    Of a fixed data set, learned in epochs, every part makes an update; states start from zero at each epoch (M19,
+    "batch sequence length"). Of fresh sequences all parts together make one update: each part's gradient counts by its
+    share of the steps, and where the only target is at the last step, the gradient reaches back one part from there.
+
+    In epochs there may be stages. A replica whose loss of an epoch, the mean over its parts, has not been below the
+    least of its stage for ``patience`` epochs goes on with its next number of parts; after the last one it ends, with
+    status ``plateau``. Losses of different stages are not compared: in short parts the weights follow the sequence
+    while it is read.
 
     Args:
         parts: numbers of parts, stage after stage (M19: 100, 50, 10, 2, 1).

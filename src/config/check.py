@@ -104,18 +104,16 @@ def data_problems(cfg: DictConfig, wrong: Wrong) -> list[str]:
     if cut is None or wrong.below(CUT):
         return problems
     most = max(cut.parts)
-    if not in_epochs and (most > 1 or cut.steps is not None):
-        problems.append(f"{CUT}: {name}: {_why_uncut(cfg)}")
-    elif not wrong.among("task.length") and cut.steps is None and most > cfg.task.length:
+    if not in_epochs:
+        if len(cut.parts) > 1 or cut.patience is not None:
+            problems.append(
+                f"{CUT}: {name}: stages need epochs, and it draws fresh data for ever; give parts=[one number]"
+            )
+        if (most > 1 or cut.steps is not None) and cfg.cell.get("noise"):
+            problems.append(f"cell.noise={cfg.cell.noise}: fresh sequences that are cut ({CUT}) can have none")
+    if not wrong.among("task.length") and cut.steps is None and most > cfg.task.length:
         problems.append(f"{CUT}.parts: {most} parts are more than task.length={cfg.task.length} steps")
     return problems
-
-
-def _why_uncut(cfg: DictConfig) -> str:
-    """Why the sequences of a task that is not learned in epochs cannot be cut."""
-    if hydra.utils.instantiate(cfg.task).every_step:
-        return "it draws fresh sequences for ever, and has no epochs"
-    return "its only target is at the last step, and a part without a target teaches nothing"
 
 
 def method_problems(cfg: DictConfig, wrong: Wrong) -> list[str]:

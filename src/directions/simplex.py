@@ -2,7 +2,7 @@
 
 With ∇_t the temporal gradients (src/directions/temporal.py)::
 
-    s = Σ_t w_t ∇_t,   w_t = β_t / ‖∇_t‖, or β_t where ‖∇_t‖ < 1e-8;   d = -‖∇L‖ s / ‖s‖
+    s = Σ_t w_t ∇_t,   w_t = β_t / ‖∇_t‖, or β_t where ‖∇_t‖ < tiny;   d = -‖∇L‖ s / ‖s‖
 
 and -∇L instead where ‖∇L‖ > ψ (conditional switching), where s is 0 or anything is not finite, and, if asked for, where
 d is no descent direction. β_t > 0, Σβ = 1, drawn anew for each update and replica.
@@ -18,11 +18,12 @@ from torch import Tensor
 
 from src.directions.direction import Direction, Draws
 from src.directions.tape import Copies, Product
-from src.directions.temporal import norms, sums, whole
+from src.directions.temporal import lengths, sums
 from tasks.draws import Stream, words
 
-TINY = 1e-8
-"""Steps whose gradient's norm is below this are not divided by it."""
+TINY = 1e-25
+"""Steps whose gradient's norm is below this are not divided by it (G16's code at the date of its slides; half a year
+later 1e-8, below which half of a network's steps can lie at length 100)."""
 
 FORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"uniform": lambda u: u, "exponential": lambda u: np.exp(1 - u)}
 """β before it is divided by its sum, of u ~ U(0, 1): in G16's repository the one in the runs on addition, the other in
@@ -46,18 +47,20 @@ class SimplexCombination:
     Args:
         betas: β_RT of replicas of these lengths, for so many steps.
         psi_R: ψ; infinity: no switching.
+        tiny_R: a step whose gradient's norm is below this is not divided by it.
         descent: whether ∇L is taken where d is no descent direction.
     """
 
     betas: Callable[[Tensor, int], Tensor]
     psi_R: Tensor
+    tiny_R: Tensor
     descent: bool
 
     def __call__(
         self, products: list[Product | Copies], gradients: dict[str, Tensor], length_R: Tensor, steps: int
     ) -> None:
         """Overwrites the gradients with -d, what is subtracted from the parameters."""
-        weight_RT = self.weights(norms(products, length_R, steps), length_R, steps)
+        weight_RT = self.weights(lengths(products, length_R, steps), length_R)
         plain = sums(products, None, length_R)
         weighted = sums(products, weight_RT, length_R)
         g_RP = torch.cat([gradient.flatten(1) for gradient in plain.values()], 1).double()
@@ -73,16 +76,15 @@ class SimplexCombination:
             d = torch.where(taken_R.view(shape), weighted[name], gradient) * scale_R.view(shape)
             gradients[name].copy_(d)
 
-    def weights(self, squares: dict[str, Tensor], length_R: Tensor, steps: int) -> Tensor:
-        """w_RT from the squared norms of the parameters' temporal gradients."""
-        beta_RT = self.betas(length_R, steps)
-        norm_RT = whole(squares).sqrt()
-        weight_RT = torch.where(norm_RT < TINY, beta_RT, beta_RT / norm_RT)
+    def weights(self, norm_RT: Tensor, length_R: Tensor) -> Tensor:
+        """w_RT from the norms of the temporal gradients."""
+        beta_RT = self.betas(length_R, norm_RT.shape[1])
+        weight_RT = torch.where(norm_RT < self.tiny_R[:, None], beta_RT, beta_RT / norm_RT)
         return torch.where(norm_RT.isinf(), torch.nan, weight_RT)  # else the step would be left out
 
 
 class Simplex(Direction):
-    """d = -‖∇L‖ s / ‖s‖, s = Σ β_t ∇_t / ‖∇_t‖ (G16, algorithm 3), each replica with its own ψ.
+    """d = -‖∇L‖ s / ‖s‖, s = Σ β_t ∇_t / ‖∇_t‖ (G16, algorithm 3), each replica with its own ψ and tiny.
 
     Args:
         beta: ``uniform``, β_t ∝ u_t, or ``exponential``, β_t ∝ exp(1 - u_t), u ~ U(0, 1).
@@ -92,7 +94,7 @@ class Simplex(Direction):
         ValueError: any other ``beta``.
     """
 
-    settings: ClassVar[dict[str, float]] = {"psi": float("inf")}
+    settings: ClassVar[dict[str, float]] = {"psi": float("inf"), "tiny": TINY}
 
     def __init__(self, beta: str = "exponential", descent: bool = False) -> None:
         if beta not in FORMS:
@@ -104,4 +106,4 @@ class Simplex(Direction):
         def drawn(length_R: Tensor, steps: int) -> Tensor:
             return betas(draws, length_R, steps, self.beta)
 
-        return SimplexCombination(drawn, settings["psi"], self.descent)
+        return SimplexCombination(drawn, settings["psi"], settings["tiny"], self.descent)

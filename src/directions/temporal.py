@@ -6,6 +6,7 @@ right, the factors of every product that makes a gradient (src/directions/tape.p
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,9 @@ from src.linalg import matmul, product
 
 MATRICES = 2**22
 """Most numbers in the matrices of the steps that are looked at together."""
+SHORT = 1e-15
+"""Below this a norm is taken of the gradient times LARGER: float32 would lose the squares of what is below 1e-19."""
+LARGER = 2.0**64
 
 
 def norms(products: Sequence[Product | Copies], length_R: Tensor, steps: int) -> dict[str, Tensor]:
@@ -42,6 +46,23 @@ def whole(squares: dict[str, Tensor]) -> Tensor:
     for each in rest:
         first = first + each
     return first
+
+
+def lengths(products: Sequence[Product | Copies], length_R: Tensor, steps: int) -> Tensor:
+    """‖∇_t‖ of all parameters together, RT; right down to 1e-35, whose square float32 does not hold."""
+    norm_RT = whole(norms(products, length_R, steps)).sqrt()
+    short_RT = norm_RT < SHORT
+    if not bool(short_RT.any()):
+        return norm_RT
+    larger = whole(norms([_enlarged(own) for own in products], length_R, steps)).sqrt()
+    return torch.where(short_RT, larger / LARGER, norm_RT)
+
+
+def _enlarged(own: Product | Copies) -> Product | Copies:
+    """The same gradients times LARGER, a power of two, which changes no other bit."""
+    if isinstance(own, Copies):
+        return replace(own, grad_RT=own.grad_RT * LARGER)
+    return replace(own, right=own.right * LARGER)
 
 
 def squared_norms(left_RTBK: Tensor, right_RTBM: Tensor, gram: bool | None = None) -> Tensor:

@@ -79,9 +79,8 @@ def success_by_radius(command: str, table: Path) -> Figure:
         refuse([f"--table={table}: more differs between its rows than cell.spectral_radius and task.length"])
     figure = Figure(figsize=(6.2, 4.6), layout="constrained")
     axis = figure.subplots()
-    radii = sorted(rates["cell.spectral_radius"].unique(), reverse=True)
-    for k, radius in enumerate(radii):
-        rows = rates[rates["cell.spectral_radius"] == radius].sort_values("length")
+    by_radius = rates.sort_values("length").groupby("cell.spectral_radius", dropna=False)
+    for k, (radius, rows) in enumerate(reversed(list(by_radius))):
         below = (rows["rate"] - rows["ci_low"]).clip(lower=0)
         above = (rows["ci_high"] - rows["rate"]).clip(lower=0)
         axis.errorbar(
@@ -92,7 +91,7 @@ def success_by_radius(command: str, table: Path) -> Figure:
             marker=MARKERS[k],
             capsize=3,
             lw=1.5,
-            label=f"ours, $\\rho$ = {radius:g}",
+            label="ours, as drawn" if pd.isna(radius) else f"ours, $\\rho$ = {radius:g}",
         )
     for k, (name, (lengths, rate)) in enumerate(PUBLISHED.items()):
         axis.plot(lengths, rate, ls=":", lw=1.2, marker="x", color=COLOURS[k], label=name)

@@ -157,7 +157,7 @@ class Network(nn.Module):
         """Which sequences are answered wrongly, bool wrong_RB, in memory that does not grow with the length."""
         at_every = task.every_step and task.judged == "every"
         wrong_RB = torch.zeros(batch.inputs.shape[0], batch.inputs.shape[2], dtype=torch.bool)
-        for part, output in self._in_chunks(batch, at_every):
+        for part, output in self._in_chunks(batch, task, at_every):
             if at_every:
                 inside_RT = torch.arange(part.inputs.shape[1], device=part.length.device) < part.length[:, None]
                 wrong_RTB = task.wrong(output, part.target) & inside_RT[..., None]
@@ -173,14 +173,14 @@ class Network(nn.Module):
     def loss(self, batch: Batch, task: Task) -> Tensor:
         """The task's loss at every step, loss_R, for replicas of one length, in memory that does not grow with it."""
         parts = []
-        for part, output in self._in_chunks(batch, True):
+        for part, output in self._in_chunks(batch, task, True):
             parts.append(task.loss(output, part.target, part.length) * part.length)
         return torch.stack(parts).sum(0) / batch.length
 
-    def _in_chunks(self, batch: Batch, every_step: bool) -> Iterator[tuple[Batch, Tensor]]:
+    def _in_chunks(self, batch: Batch, task: Task, every_step: bool) -> Iterator[tuple[Batch, Tensor]]:
         """Chunks of steps and their outputs: at every step, or after the replica's last one so far."""
         carry = Carry()
-        for part in batch.cut(range(0, batch.inputs.shape[1] + CHUNK, CHUNK)):
+        for part in batch.cut(range(0, batch.inputs.shape[1] + CHUNK, CHUNK), task.every_step):
             yield part, self(part.inputs, part.length, every_step=every_step, carry=carry)
 
     # -- backward ----------------------------------------------------------------------------------------------------

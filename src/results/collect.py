@@ -1,11 +1,12 @@
 """Reads what runs left under directories: every replica once."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from omegaconf import OmegaConf
 
 from src.config import ConfigurationError, science
 from src.rundir import INTERRUPTED, RESULTS, RunDirectory, runs_under
@@ -31,12 +32,14 @@ class Replica:
         outcome: the row, by column.
         history: its rows of history.csv.
         source: the results.csv.
+        task: what its task is made from, as the run has saved it.
     """
 
     config: Config
     outcome: dict[str, Any]
     history: pd.DataFrame
     source: Path
+    task: dict[str, Any] = field(default_factory=dict)
 
     @property
     def graded(self) -> bool:
@@ -79,13 +82,16 @@ def collect(directories: Iterable[str | Path]) -> list[Replica]:
 
 def replicas_of(run: RunDirectory) -> Iterator[Replica]:
     """The replicas of one run, in the order of its table."""
-    config = tuple(science(run.configuration()).items())
+    cfg = run.configuration()
+    config = tuple(science(cfg).items())
+    task = OmegaConf.to_container(cfg.task)
+    assert isinstance(task, dict)
     history = run.read_history()
     nothing = history.iloc[:0]
     by_seed = {int(seed): rows for seed, rows in history.groupby("seed")}  # type: ignore[call-overload]
     for row in run.read_results().to_dict("records"):
         outcome = {str(column): value for column, value in row.items()}
-        yield Replica(config, outcome, by_seed.get(outcome["seed"], nothing), run.results_file)
+        yield Replica(config, outcome, by_seed.get(outcome["seed"], nothing), run.results_file, task)
 
 
 def contradict(old: Replica, new: Replica) -> bool:

@@ -1,9 +1,12 @@
 """Pools replicas of one configuration: success rates with intervals, and losses where there is no yes or no."""
 
+import json
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
+import hydra
 import numpy as np
 import pandas as pd
 
@@ -29,6 +32,9 @@ SUCCESS_RATE = (
 )
 """First columns of success_rate.csv; those of every other key that differs follow."""
 
+YARDSTICKS = ("constant", "linear", "oracle")
+"""Losses on fresh sequences of what needs no network, see ``Task.yardsticks``; empty where a task has none."""
+
 LOSSES = (
     "task",
     "cell",
@@ -42,6 +48,7 @@ LOSSES = (
     "loss_low",
     "loss_high",
     "test_loss",
+    *YARDSTICKS,
     "spikes",
     "plateau",
     "diverged",
@@ -100,9 +107,25 @@ def losses(replicas: Sequence[Replica]) -> pd.DataFrame:
     rows = []
     for config, alike in groups.items():
         values = dict(config)
-        row = _names(values) | middle_losses(alike)
+        row = _names(values) | middle_losses(alike) | yardsticks(alike[0].task)
         rows.append([row[column] for column in LOSSES] + [values.get(key) for key in keys])
     return _sorted(pd.DataFrame(rows, columns=[*LOSSES, *keys]), list(groups))
+
+
+def yardsticks(task: dict[str, Any]) -> dict[str, float]:
+    """Those of a task as it was saved; NaN where it has none, or can no longer be made."""
+    try:
+        found = _yardsticks(json.dumps(task, sort_keys=True))
+    except hydra.errors.HydraException:
+        found = {}
+    return dict.fromkeys(YARDSTICKS, math.nan) | found
+
+
+@lru_cache(maxsize=32)
+def _yardsticks(task: str) -> dict[str, float]:
+    """The same of the task's keys as text: configurations share their task."""
+    keys = json.loads(task)
+    return hydra.utils.instantiate(keys).yardsticks() if keys else {}
 
 
 def middle_losses(alike: Sequence[Replica]) -> dict[str, float]:

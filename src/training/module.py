@@ -99,7 +99,7 @@ class Training(pl.LightningModule):
         """Makes an update of each part of these replicas' sequences; the state is carried over."""
         population = self.population
         carry = Carry()
-        for part in data.cut(borders):
+        for part in data.cut(borders, self.task.every_step):
             live = population.live
             if not live:
                 break
@@ -111,13 +111,28 @@ class Training(pl.LightningModule):
         """Makes one update; then whoever diverged leaves."""
         population = self.population
         step = self.optimizers().step  # type: ignore[union-attr]
-        found = update(population.stack, batch, self.task, self.method, step, population.draws(), carry)
+        borders = None if self.task.epochs else self.cuts(batch)
+        found = update(population.stack, batch, self.task, self.method, step, population.draws(), carry, borders)
         population.record(found.metrics, found.diverged_A)
         if found.diverged_A is not None:
             diverged_A = found.diverged_A.cpu().numpy()
             if self.task.graded:
                 self.test(np.flatnonzero(diverged_A).tolist(), full=True)
             population.leave(diverged_A, DIVERGED)
+
+    def cuts(self, batch: Batch) -> list[list[int]] | None:
+        """Where the fresh sequences of each row are cut; None: nowhere.
+
+        Where the only target is at the last step the parts are counted from there, so that the gradient reaches back
+        one whole part.
+        """
+        if self.borders is uncut:
+            return None
+        found = []
+        for replica, length in zip(self.population.live, batch.length.tolist(), strict=True):
+            borders = self.borders(replica, length)
+            found.append(borders if self.task.every_step else [length - border for border in reversed(borders)])
+        return found if any(len(borders) > 2 for borders in found) else None
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.population.attach(self.network, self.method.make_optimizer)

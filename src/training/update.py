@@ -1,7 +1,8 @@
 """One update of a population: forward, backward, direction, clipping, step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -52,6 +53,7 @@ def update(
     step: Callable[[], object],
     draws: Draws = (),
     carry: Carry | None = None,
+    borders: Sequence[Sequence[int]] | None = None,
 ) -> Updated:
     """Makes one update of all rows of a stack.
 
@@ -59,9 +61,14 @@ def update(
         batch: a mini-batch for each row.
         step: takes the optimizer's step from the gradients.
         draws: each row's seed and updates so far, for whatever is drawn.
-        carry: the states to begin with, replaced by those at the end (truncated BPTT).
+        carry: the states to begin with, replaced by those at the end.
+        borders: of each row's sequences, from 0 to their length: the gradient does not cross them, see
+            :func:`learn_in_parts`; None: it goes back to the first step.
     """
-    metrics = stack.network.learn(batch, task, method.direction, stack.settings, draws, carry)
+    if borders is None:
+        metrics = stack.network.learn(batch, task, method.direction, stack.settings, draws, carry)
+    else:
+        metrics = learn_in_parts(stack, batch, task, method.direction, draws, borders)
     clipped = method.clipping(stack)
     if method.optimizer is None:
         stack.grad_AP.mul_(stack.settings["lr"][:, None])
@@ -73,3 +80,50 @@ def update(
         stack.theta_AP[clipped.diverged_A] = before  # an optimizer with a memory moves even without a gradient
     metrics |= {"grad_norm": clipped.norm_A, "clipped": clipped.clipped_A}
     return Updated(metrics, clipped.diverged_A)
+
+
+def learn_in_parts(
+    stack: Stack, batch: Batch, task: Task, direction: Direction, draws: Draws, borders: Sequence[Sequence[int]]
+) -> dict[str, Tensor]:
+    """Overwrites the gradients with those of sequences in parts: truncated backpropagation through time, one update.
+
+    The state is carried over from part to part, and the gradient is cut there. What a direction makes of each part
+    counts by the part's share of the steps. Where the only target is at the last step the last part teaches alone.
+
+    Args:
+        borders: of each row's sequences, from 0 to their length.
+    """
+    carry = Carry()
+    if not task.every_step:
+        last_A = torch.tensor([own[-2] for own in borders], device=batch.length.device)
+        before = batch.between(torch.zeros_like(last_A), last_A, every_step=False)
+        if before.inputs.shape[1]:
+            with torch.no_grad():
+                stack.network(before.inputs, before.length, carry=carry)
+        after = batch.between(last_A, batch.length, every_step=False)
+        return stack.network.learn(after, task, direction, stack.settings, draws, carry)
+    total_AP = torch.zeros_like(stack.grad_AP)
+    metrics: dict[str, Tensor] = {}
+    for first_A, end_A in _parts(borders, batch.length.device):
+        part = batch.between(first_A, end_A, every_step=True)
+        share_A = part.length / batch.length
+        found = stack.network.learn(part, task, direction, stack.settings, draws, carry)
+        total_AP += _shared(stack.grad_AP, share_A)
+        for name, value_A in found.items():
+            shared = _shared(value_A, share_A)
+            metrics[name] = metrics[name] + shared if name in metrics else shared
+    stack.grad_AP.copy_(total_AP)
+    return metrics
+
+
+def _parts(borders: Sequence[Sequence[int]], device: torch.device) -> list[tuple[Tensor, Tensor]]:
+    """First step and end of each row's first part, second part, and so on; empty ones after a row's last."""
+    most = max(len(own) for own in borders)
+    each = [[*own, *[own[-1]] * (most - len(own))] for own in borders]
+    return list(pairwise(torch.tensor(each, device=device).unbind(1)))
+
+
+def _shared(value: Tensor, share_A: Tensor) -> Tensor:
+    """A value's share; 0 where there is no step, whatever the value is."""
+    share = share_A.view(-1, *[1] * (value.ndim - 1))
+    return torch.where(share > 0, share * value, 0.0)

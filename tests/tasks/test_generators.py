@@ -8,13 +8,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from src.directions import Direction
+from src.network import Network
 from tasks.addition import addition
+from tasks.batch import collate
+from tasks.data import TrainingData
 from tasks.memorization import memorization
 from tasks.multiplication import multiplication
 from tasks.permutation import permutation
+from tasks.task import Regression, Split
 from tasks.temporal_order import temporal_order
 from tasks.temporal_order_3bit import temporal_order_3bit
-from tests.conftest import make_task
+from tests.conftest import make_architecture, make_task
 
 seeds = st.integers(0, 2**32)
 lengths = st.integers(10, 300)
@@ -34,7 +39,7 @@ def test_temporal_order(seed, length, batch, positions):
         if positions == "pascanu":
             assert tenth <= p0 < 2 * tenth and half <= p1 < half + tenth
         else:
-            assert 0 <= p0 < tenth and tenth <= p1 < half
+            assert 0 <= p0 < tenth and tenth <= p1 < tenth + floor(4 * length / 10)
         assert target[b] == symbols[p0, b] + 2 * symbols[p1, b]
 
 
@@ -113,6 +118,57 @@ def test_losses_by_hand():
     assert loss.tolist() == pytest.approx([-(np.log(0.3) + np.log(0.7)) / 2])
     total = make_task("addition").loss(torch.tensor([[[0.5], [0.0]]]), torch.tensor([[0.2, 0.4]]))
     assert total.tolist() == pytest.approx([(0.09 + 0.16) / 2])
+
+
+def test_hinge_by_hand():
+    """max(0, 1 - s y) of each output, the mean over outputs and sequences; NaN stays NaN."""
+    order = make_task(loss="hinge")
+    output = torch.tensor([[[2.0, -2.0, 0.5, 0.0], [-1.0, 0.0, -3.0, 1.0]]])
+    loss = order.loss(output, torch.tensor([[0, 3]]))
+    assert loss.tolist() == pytest.approx([((0 + 0 + 1.5 + 1) / 4 + (0 + 1 + 0 + 0) / 4) / 2])
+    assert order.loss(output * float("nan"), torch.tensor([[0, 3]])).isnan().all()
+    assert order.loss_form is None and make_task().loss_form == "cross_entropy"
+    steps = make_task("memorization_5bit", loss="hinge")
+    output, target = torch.randn(2, 6, 4, 3), torch.randint(3, (2, 6, 4))
+    whole = steps.loss(output, target, torch.tensor([6, 4]))
+    sign = torch.where(torch.arange(3) == target[..., None], 1.0, -1.0)
+    each = torch.relu(1 - sign * output).mean(-1)
+    torch.testing.assert_close(whole, torch.stack([each[0].mean(), each[1, :4].mean()]))
+
+
+class Both(Regression):
+    """Two numbers, the sum and the difference of the first two inputs."""
+
+    inputs, outputs = 1, 2
+
+    def draw(self, length, batch, draws, split=Split.TRAIN):
+        x = draws.uniform(size=(length, batch, 1)).astype(np.float32)
+        return x, np.stack([x[0, :, 0] + x[1, :, 0], x[0, :, 0] - x[1, :, 0]], axis=-1)
+
+
+def test_several_outputs_in_the_squared_error():
+    """Loss and gradient against autograd; wrong where one is; and the mini-batches of TrainingData are whole."""
+    task = Both(name="both", length=6, batch_size=4)
+    data = TrainingData(task)
+    batch = collate([data(seed, 1) for seed in range(3)])
+    assert batch.target.shape == (3, 4, 2)
+    torch.testing.assert_close(batch.target[..., 0], (batch.inputs[:, 0] + batch.inputs[:, 1])[..., 0])
+    network = Network.start(make_architecture("smart_tanh", 7), task, range(3))
+    for p in network.parameters():
+        p.grad = torch.zeros_like(p)
+    metrics = network.learn(batch, task, Direction(), {})
+    mine = {name: p.grad.clone() for name, p in network.named_parameters()}
+    network.zero_grad()
+    loss_R = (network(batch.inputs, batch.length) - batch.target).square().mean((1, 2))
+    loss_R.sum().backward()
+    torch.testing.assert_close(metrics["loss"], loss_R.detach())
+    for name, p in network.named_parameters():
+        torch.testing.assert_close(mine[name], p.grad, rtol=1e-5, atol=1e-7)
+    right = batch.target.clone()
+    right[0, 1, 1] += 1
+    wrong = task.wrong(right, batch.target)
+    assert wrong.shape == (3, 4) and wrong.nonzero().tolist() == [[0, 1]]
+    assert torch.equal(network.wrong(batch, task), task.wrong(network(batch.inputs, batch.length), batch.target))
 
 
 @settings(max_examples=100, deadline=None)

@@ -18,11 +18,13 @@ class Direction:
         length = length_R.to(torch.int64).contiguous()
         beta = wanted.betas(length_R, T).contiguous()
         psi = wanted.psi_R.contiguous()
-        self.memory = (length, beta, psi)
+        tiny = wanted.tiny_R.contiguous()
+        self.memory = (length, beta, psi, tiny)
         self.call = structs.Simplex(R=R, T=T, B=B, threads=threads, descent=wanted.descent)
         self.call.length = length.data_ptr()
         self.call.beta = beta.data_ptr()
         self.call.psi = psi.data_ptr()
+        self.call.tiny = tiny.data_ptr()
 
 
 def simplex(

@@ -56,7 +56,7 @@ class Simplex(ctypes.Structure):
 
     _fields_ = [
         *_numbers("R T B threads products descent"),
-        *_pointers("length product beta psi"),
+        *_pointers("length product beta psi tiny"),
     ]
 
 

@@ -68,6 +68,7 @@ FIELD(const Index*, length)   // R
 FIELD(const Product*, product)
 FIELD(const float*, beta)     // RT
 FIELD(const float*, psi)      // R
+FIELD(const float*, tiny)     // R
 END
 
 // The recurrence: forward, backward, or a whole update.

@@ -22,6 +22,9 @@ inline Index size_of(const Simplex& c) {
     return total;
 }
 
+// Norms below this are counted again in double: float loses the squares of what is below 1e-19.
+constexpr float SHORT = 1e-15f;
+
 // Steps of one replica, from the last to the first: their gradients one by one, their sum, and their sum weighted by
 // β_t / ‖∇_t‖. A step's gradient is a matrix for each product.
 class Steps {
@@ -54,7 +57,9 @@ class Steps {
             if (has(product, t)) make(product, seen[p], product.at_end ? 0 : t, at, squares);
             at += size_of(product);
         }
-        const float weight = weight_of(std::sqrt(sum(squares)), t < 0 ? 0.f : c.beta[r * c.T + t]);
+        float norm = std::sqrt(sum(squares));
+        if (norm < SHORT) norm = short_norm(t);
+        const float weight = weight_of(norm, t < 0 ? 0.f : c.beta[r * c.T + t]);
         at = 0;
         for (Index p = 0; p < c.products; p++) {
             const Product& product = c.product[p];
@@ -66,20 +71,42 @@ class Steps {
   private:
     bool has(const Product& p, Index t) const { return p.at_end ? t == c.length[r] - 1 : t >= 0; }
 
-    static float weight_of(float norm, float beta) {
-        if (norm < 1e-8f) return beta;
+    // The norm of a gradient whose square float32 does not hold.
+    float short_norm(Index t) const {
+        double squares = 0;
+        Index at = 0;
+        for (Index p = 0; p < c.products; p++) {
+            const Product& product = c.product[p];
+            const Index n = width_of(product);
+            const auto count = [&](Index line, Index lines) {
+                const float* from = own + at + line * n;
+                for (Index j = 0; j < lines * n; j++) squares += double(from[j]) * from[j];
+            };
+            if (has(product, t)) each_run(product, seen[p], count);
+            at += size_of(product);
+        }
+        return static_cast<float>(std::sqrt(squares));
+    }
+
+    // The runs of lines of a product in which this step has a gradient.
+    template <class Run>
+    static void each_run(const Product& p, const std::vector<Index>& symbols, const Run& run) {
+        for (const Index symbol : symbols) run(symbol, 1);
+        if (p.input == VECTORS) run(0, p.K);
+        if (p.bias) run(p.K, 1);
+    }
+
+    float weight_of(float norm, float beta) const {
+        if (norm < c.tiny[r]) return beta;
         return norm == INFINITY ? NAN : beta / norm;  // 0 would leave the step out
     }
 
     // Adds the gradient of one product, whose matrix begins at `at`, with this step's weight.
     void weigh(const Product& p, const std::vector<Index>& symbols, Index at, float weight) {
         const Index n = width_of(p);
-        const auto weigh_lines = [&](Index line, Index lines) {
+        each_run(p, symbols, [&](Index line, Index lines) {
             add_to(weighted + at + line * n, weight, own + at + line * n, lines * n);
-        };
-        for (const Index line : symbols) weigh_lines(line, 1);
-        if (p.input == VECTORS) weigh_lines(0, p.K);
-        if (p.bias) weigh_lines(p.K, 1);
+        });
     }
 
     // The gradient of one product of step t, whose matrix begins at `at`.
