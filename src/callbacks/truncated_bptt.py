@@ -29,7 +29,7 @@ class TruncatedBPTT(pl.Callback):
     Args:
         parts: numbers of parts, stage after stage (M19: 100, 50, 10, 2, 1).
         patience: in epochs (M19: 20); None: the first stage lasts until the budget is spent.
-        steps: if given, parts of so many steps instead, a last shorter one included; one stage.
+        steps: if given, parts of so many steps instead, a shorter one included where they do not fit; one stage.
     """
 
     def __init__(self, parts: list[int], patience: int | None = None, steps: int | None = None) -> None:

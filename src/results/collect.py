@@ -84,8 +84,7 @@ def replicas_of(run: RunDirectory) -> Iterator[Replica]:
     """The replicas of one run, in the order of its table."""
     cfg = run.configuration()
     config = tuple(science(cfg).items())
-    task = OmegaConf.to_container(cfg.task)
-    assert isinstance(task, dict)
+    task = {str(key): value for key, value in OmegaConf.to_container(cfg.task).items()}  # type: ignore[union-attr]
     history = run.read_history()
     nothing = history.iloc[:0]
     by_seed = {int(seed): rows for seed, rows in history.groupby("seed")}  # type: ignore[call-overload]
