@@ -11,6 +11,7 @@ from torch import nn
 from src import recurrence
 from src.cells import Vanilla
 from src.config import ConfigurationError
+from src.config.sequences import sequence_problems
 from src.directions import Direction, Omega, Simplex
 from src.network import Network, build_architecture
 from src.recurrence import BACKENDS, FUSED, REFERENCE, cpu
@@ -19,6 +20,7 @@ from src.run import build, run
 from src.trained import load_population, load_replica
 from tasks.batch import collate
 from tasks.data import TrainingData
+from tasks.task import Classification, Split
 from tests.conftest import compose, make_architecture, make_task
 
 pytestmark = pytest.mark.usefixtures("as_before")
@@ -180,3 +182,43 @@ def test_a_backend_of_ones_own_is_settled_for_a_population(monkeypatch):
     finally:
         torch.set_num_threads(before)
     assert (chosen.backend, chosen.threads, chosen.reason) == ("counting", 2, None) and len(made) == 1
+
+
+class Odd(Classification):
+    """Draws what it is told to."""
+
+    inputs, outputs = 6, 4
+
+    def __init__(self, inputs_of, target_of, **common):
+        super().__init__(**common)
+        self.drawn = inputs_of, target_of
+
+    def draw(self, length, batch, draws, split=Split.TRAIN):
+        return tuple(make(length, batch) for make in self.drawn)
+
+
+def symbols(length, batch):
+    return np.zeros((length, batch), dtype=np.int8)
+
+
+def classes(length, batch):
+    return np.zeros(batch, dtype=np.int64)
+
+
+@pytest.mark.parametrize(
+    ("inputs_of", "target_of", "words"),
+    [
+        (symbols, classes, None),
+        (lambda T, B: np.zeros((T, B, 6), dtype=np.float32), classes, None),
+        (lambda T, B: np.zeros((B, T), dtype=np.int8), classes, "must be (steps, sequences)"),
+        (lambda T, B: np.zeros((T, B, 6)), classes, "vectors float32"),
+        (lambda T, B: symbols(T, B) + 6, classes, "must be in [0, 6)"),
+        (symbols, lambda T, B: np.zeros(B, dtype=bool), "classes must be integers"),
+        (symbols, lambda T, B: classes(T, B) + 4, "must be in [0, 4)"),
+        (symbols, lambda T, B: np.zeros((T, B), dtype=np.int64), "must be (sequences,)"),
+        (lambda T, B: 1 / 0, classes, "division by zero"),
+    ],
+)
+def test_what_a_task_draws_is_looked_at_first(inputs_of, target_of, words):
+    problems = sequence_problems(compose(), Odd(inputs_of, target_of, name="odd", length=12))
+    assert problems == [] if words is None else words in problems[0]

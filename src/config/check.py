@@ -12,6 +12,7 @@ from src.config.errors import near
 from src.config.keys import REQUIRED, RULES, leaves
 from src.config.objects import object_problems
 from src.config.resume import resume_problems
+from src.config.sequences import sequence_problems
 from src.config.wrong import Wrong
 from tasks.draws import MAX_SEED
 
@@ -62,6 +63,8 @@ def problems_between_keys(cfg: DictConfig, wrong: Wrong, usable: bool) -> list[s
     problems += seed_problems(cfg, wrong)
     if usable:
         problems += data_problems(cfg, wrong)
+    if usable and not problems and not wrong.below("task"):
+        problems += sequence_problems(cfg, hydra.utils.instantiate(cfg.task))
     problems += method_problems(cfg, wrong)
     if usable:
         problems += omega_problems(cfg, wrong)
