@@ -31,7 +31,10 @@ def _refused(cfg: DictConfig, name: str) -> list[str]:
     try:
         build_architecture(part) if name == "cell" else hydra.utils.instantiate(part)
     except Exception as error:  # whatever a user's class raises
-        return [f"{name}: {first_line(error.__cause__ or error)}"]
+        said = first_line(error.__cause__ or error)
+        if said.startswith("Error loading"):  # Hydra's words
+            said = f"{part._target_} cannot be loaded; a module of your own needs PYTHONPATH"
+        return [f"{name}: {said}"]
     return []
 
 
