@@ -167,7 +167,7 @@ def settle_recurrence(cfg: DictConfig) -> str:
     if chosen.reason is not None:
         line += f" (much slower): {chosen.reason}"
     Console(stderr=True).print(line, highlight=False, soft_wrap=True)
-    return chosen.backend
+    return chosen.installed
 
 
 def device(cfg: DictConfig) -> torch.device:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config.errors import near
 from src.config.keys import REQUIRED, RULES, leaves
+from src.config.method import direction_problems
 from src.config.objects import object_problems
 from src.config.resume import resume_problems
 from src.config.sequences import sequence_problems
@@ -20,6 +21,12 @@ SETTINGS_WITHOUT = {"msgd": ("alpha", "clip"), "msgd_c": ("alpha",), "simplex": 
 """Settings that a method of this name does not have: with them, a table would not be what its names say."""
 
 CUT = "callbacks.truncated_bptt"
+
+NEEDED = ("interrupt", "clipping", "success", "recorder")
+"""Callbacks without which there is no method, no outcome or no file."""
+
+OURS = {"src.callbacks.TruncatedBPTT": "truncated_bptt", "src.callbacks.Clipping": "clipping"}
+"""Callbacks that the update asks, by the key under which it does."""
 
 
 def check(cfg: DictConfig) -> list[str]:
@@ -59,7 +66,7 @@ def problems_between_keys(cfg: DictConfig, wrong: Wrong, usable: bool) -> list[s
         wrong: keys that are not compared with any other.
         usable: whether the classes that are named can be made.
     """
-    problems = length_problems(cfg, wrong, usable)
+    problems = length_problems(cfg, wrong, usable) + noise_problems(cfg, wrong)
     problems += seed_problems(cfg, wrong)
     if usable:
         problems += data_problems(cfg, wrong)
@@ -68,6 +75,8 @@ def problems_between_keys(cfg: DictConfig, wrong: Wrong, usable: bool) -> list[s
     problems += method_problems(cfg, wrong)
     if usable:
         problems += omega_problems(cfg, wrong)
+        problems += direction_problems(cfg, wrong, cut=not wrong.below(CUT) and _cuts_every_step(cfg))
+    problems += callback_problems(cfg)
     problems += machine_problems(cfg)
     if cfg.resume is not None and not wrong.among("resume", "trainer.max_steps"):
         problems += resume_problems(cfg)
@@ -87,6 +96,14 @@ def length_problems(cfg: DictConfig, wrong: Wrong, usable: bool) -> list[str]:
     if longest is not None and not wrong.among("task.max_length") and longest < length:
         problems.append(f"task.max_length={longest}: must not be below task.length={length}")
     return problems
+
+
+def noise_problems(cfg: DictConfig, wrong: Wrong) -> list[str]:
+    """Noise between layers where there is one layer."""
+    noise = cfg.cell.get("noise")
+    if not noise or wrong.below("cell") or cfg.cell.get("layers", 1) > 1 or cfg.cell.get("dense", 0):
+        return []
+    return [f"cell.noise={noise}: noise is between layers, and there is one"]
 
 
 def seed_problems(cfg: DictConfig, wrong: Wrong) -> list[str]:
@@ -148,6 +165,27 @@ def omega_problems(cfg: DictConfig, wrong: Wrong) -> list[str]:
             f"optimizer.alpha={alpha}: {cfg.cell.name} runs by autograd, which leaves none of the "
             "factors that Ω is made of; use optimizer.alpha=0"
         )
+    return problems
+
+
+def _cuts_every_step(cfg: DictConfig) -> bool:
+    """Whether fresh sequences with targets at every step are cut."""
+    cut = cfg.callbacks.get("truncated_bptt")
+    if cut is None or (cut.steps is None and max(cut.parts) == 1) or _class(cfg.task).epochs:
+        return False
+    return bool(hydra.utils.instantiate(cfg.task).every_step)
+
+
+def callback_problems(cfg: DictConfig) -> list[str]:
+    """Callbacks that make the method, left out; ours under another name than theirs, where nobody would ask them."""
+    problems = []
+    for name in NEEDED:
+        if name in cfg.callbacks and cfg.callbacks[name] is None:
+            problems.append(f"callbacks.{name}=null: no run can do without it")
+    for name, part in cfg.callbacks.items():
+        own = OURS.get(str(part.get("_target_"))) if part is not None else None
+        if own not in (None, name):
+            problems.append(f"callbacks.{name}: {part._target_} is known as callbacks.{own}")
     return problems
 
 

@@ -28,6 +28,8 @@ def _refused(cfg: DictConfig, name: str) -> list[str]:
     from src.network import build_architecture
 
     part = OmegaConf.select(cfg, name)
+    if part is None:
+        return [f"{name}=null: must name a class"]
     try:
         build_architecture(part) if name == "cell" else hydra.utils.instantiate(part)
     except Exception as error:  # whatever a user's class raises

@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from src.config.errors import first_line
 from tasks.draws import Stream, generator
-from tasks.task import Classification, Split, Task
+from tasks.task import Classification, Regression, Split, Task
 
 SEQUENCES = 2
 
@@ -15,7 +15,7 @@ SEQUENCES = 2
 def sequence_problems(cfg: DictConfig, task: Task) -> list[str]:
     """What is wrong with the sequences of a task, in one line; an empty list: nothing."""
     try:
-        drawn = task.draw(task.length, SEQUENCES, generator(cfg.seed, Stream.DATA, 0), Split.TRAIN)
+        drawn = task.draw(task.length, SEQUENCES, generator(0, Stream.DATA, 0), Split.TRAIN)
         inputs, target = map(np.asarray, drawn)
     except Exception as error:  # whatever a user's class raises
         return [f"task: {cfg.task.name}: draw: {first_line(error)}"]
@@ -39,8 +39,12 @@ def _of_inputs(task: Task, inputs: np.ndarray[Any, Any]) -> str | None:
 def _of_target(task: Task, inputs: np.ndarray[Any, Any], target: np.ndarray[Any, Any]) -> str | None:
     each = inputs.shape[:2] if task.every_step else (SEQUENCES,)
     classes = isinstance(task, Classification)
-    if target.shape[: len(each)] != each or (classes and target.shape != each):
-        wanted = "(steps, sequences)" if task.every_step else "(sequences,)"
+    several = isinstance(task, Regression) and task.outputs > 1
+    whole = classes or isinstance(task, Regression)
+    each = (*each, task.outputs) if several else each
+    if target.shape[: len(each)] != each or (whole and target.shape != each):
+        names = ["steps"] * task.every_step + ["sequences"] + ["outputs"] * several
+        wanted = f"({', '.join(names)}{',' * (len(names) == 1)})"
         return f"targets of {SEQUENCES} sequences have the shape {target.shape}: it must be {wanted}"
     if not classes:
         return None

@@ -58,5 +58,8 @@ class Together(Direction):
     def terms(self, settings: dict[str, Tensor]) -> dict[str, Term]:
         found: dict[str, Term] = {}
         for direction in self.directions:
-            found.update(direction.terms(settings))
+            own = direction.terms(settings)
+            if found.keys() & own.keys():
+                raise ValueError(f"directions: two terms named {', '.join(found.keys() & own.keys())}")
+            found.update(own)
         return found

@@ -20,6 +20,7 @@ from torch import Tensor
 from src.directions.direction import Direction
 from src.directions.tape import Factors, Term
 
+FORMS = ("squared", "plain")
 BOUND = 1e-20
 """Pairs with ‖d_t‖² below this do not count (Pcode)."""
 
@@ -82,12 +83,17 @@ class Omega(Direction):
 
     Args:
         form: ``squared`` (Pcode) or ``plain`` (P13, eq. 9).
+
+    Raises:
+        ValueError: any other ``form``.
     """
 
     settings: ClassVar[dict[str, float]] = {"alpha": 0.0}
     metrics = ("omega",)
 
     def __init__(self, form: str = "squared") -> None:
+        if form not in FORMS:
+            raise ValueError(f"form={form}: must be {' or '.join(FORMS)}")
         self.form = form
 
     def terms(self, settings: dict[str, Tensor]) -> dict[str, Term]:

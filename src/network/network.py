@@ -205,13 +205,15 @@ class Network(nn.Module):
             ``loss`` and the metrics of the direction, summed over layers, one number per replica.
 
         Raises:
-            ValueError: a parameter without ``grad``.
+            ValueError: a parameter without ``grad``; a direction with terms and a combination.
         """
         combination = direction.combination(settings, draws)
         products: list[Product | Copies] | None = None if combination is None else []
         tapes = self.tapes(products=products, combination=combination)
         for tape in tapes:
             tape.terms.update(direction.terms(settings))
+        if combination is not None and tapes[0].terms:
+            raise ValueError(f"{type(direction).__name__} has terms and a combination; a combination stands alone")
         metrics = {"loss": self.backward(batch, task, tapes, carry, self.noise(draws))}
         if combination is not None and products:
             gradients = {name: p.grad for name, p in self.named_parameters() if p.grad is not None}

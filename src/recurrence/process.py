@@ -33,7 +33,8 @@ THREADS = torch.get_num_threads()
 class Chosen:
     """What was chosen, and why the fastest is not to be had, if so."""
 
-    backend: str
+    backend: str  # that runs the cell
+    installed: str  # that runs whatever else it can: readout, layers, noise
     threads: int
     reason: str | None = None
 
@@ -101,8 +102,8 @@ def settle(name: str, cell: Cell, device: torch.device, threads: int | None = No
         src.recurrence.backend.Unavailable: a backend that cannot be had here.
     """
     count = threads or THREADS
-    use(name, count)
+    installed = use(name, count)
     backend = backend_of(cell, torch.empty(0, device=device))
     torch.set_num_threads(count if backend.wants_torch_threads else 1)
     reason = missing(next(iter(BACKENDS))) if name == AUTO and device.type == "cpu" else None
-    return Chosen(backend.name, count, reason)
+    return Chosen(backend.name, installed, count, reason)
