@@ -21,7 +21,7 @@ from src.population import Population
 from src.population.checkpoint import UnreadableCheckpoint
 from src.results.closing import closing_table
 from src.results.rows import results_rows
-from src.rundir import SOLVED, RunDirectory
+from src.rundir import RunDirectory
 from src.training.data import Sequences
 from src.training.module import Training, uncut
 from src.training.success import SuccessTest
@@ -75,7 +75,7 @@ def build(cfg: DictConfig) -> Experiment:
 
 def settings(cfg: DictConfig, direction: Direction) -> dict[str, float]:
     """The numbers of a method that each replica has for itself, by the names of their keys."""
-    wanted = {"lr": 0.0, "clip": float("inf"), **direction.settings}
+    wanted = {"lr": 0.0, "half_life": float("inf"), "clip": float("inf"), **direction.settings}
     found = {}
     for name, if_null in wanted.items():
         value = cfg.optimizer.get(name)
@@ -147,7 +147,7 @@ def report(cfg: DictConfig, lightning: pl.Trainer, module: Training) -> None:
 def outcome(module: Training) -> dict[str, float]:
     """The numbers shown beside the hyper-parameters; NaN where there is none."""
     population = module.population
-    solved = float(np.mean([status == SOLVED for status in population.status]))
+    solved = float(population.solved_R.mean())
     return {
         "outcome/success_rate": solved if module.task.graded else float("nan"),
         "outcome/median_error": float(np.median(population.last["error"])),

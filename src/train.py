@@ -18,7 +18,6 @@ from omegaconf import DictConfig
 
 from src.config import ConfigurationError, refuse
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
-from src.rundir import SOLVED
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
@@ -30,7 +29,7 @@ def job(cfg: DictConfig) -> float:
     population = run(cfg, directory)
     if population.interrupt is not None:
         end_interrupted(directory, population.interrupt)
-    return population.status.count(SOLVED) / len(population.status)
+    return float(population.solved_R.mean())
 
 
 def end_interrupted(directory: Path, signum: int) -> NoReturn:

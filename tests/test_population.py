@@ -119,6 +119,34 @@ def test_leaving_changes_nothing_for_the_others(tmp_path):
     assert history.groupby("seed")["step"].max().tolist() == table["updates"].tolist()  # no row after leaving
 
 
+def test_whoever_does_not_leave_goes_on_and_stays_solved(tmp_path):
+    """Without leaving, all make the whole budget; when each first passed is what it is with leaving."""
+    leaving, _ = train(tmp_path, "leaving", *EASY)
+    staying, _ = train(tmp_path, "staying", *EASY, "success.leave=false")
+    assert staying.status == ["budget"] * len(staying.seeds) and set(staying.updates) == {600}
+    assert staying.solved_R.any() and list(staying.solved_at) == list(leaving.solved_at)
+    table = pd.read_csv(tmp_path / "staying" / "results.csv")
+    assert table["solved"].tolist() == staying.solved_R.tolist()
+    resumed, _ = train(
+        tmp_path, "on", *EASY, "success.leave=false", "trainer.max_steps=700", f"resume={tmp_path / 'staying'}"
+    )
+    solved = staying.solved_R
+    assert list(resumed.solved_at[solved]) == list(staying.solved_at[solved])
+
+
+def test_a_learning_rate_that_falls(tmp_path):
+    """After two half-lives plain descent makes a quarter of the step; a torch optimizer refuses the key."""
+    keys = ["optimizer=msgd", "optimizer.lr=1.0", "trainer.max_steps=2", "replicas=1"]
+    _, start = train(tmp_path, "start", *keys[:2], "trainer.max_steps=1", "replicas=1")
+    _, constant = train(tmp_path, "constant", *keys)
+    _, falling = train(tmp_path, "falling", *keys, "optimizer.half_life=0.5")
+    whole = constant["W"] - start["W"]
+    assert whole.abs().max() > 0
+    assert torch.allclose(falling["W"] - start["W"], whole / 4, rtol=1e-3, atol=1e-6)
+    with pytest.raises(ConfigurationError, match="half_life"):
+        train(tmp_path, "adam", "optimizer=adam", "++optimizer.half_life=10")
+
+
 def test_looking_changes_nothing(tmp_path):
     """Law 2: another rhythm of checks, other test sizes, other blocks: the same parameters."""
     _, one = train(tmp_path, "1", "success.check_every=20", "block=50", "callbacks.metrics.every=10")

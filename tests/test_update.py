@@ -1,5 +1,6 @@
 """An update is a function: called by hand it gives what a Trainer gives. And the rows that it works on."""
 
+import math
 from functools import partial
 
 import numpy as np
@@ -13,7 +14,7 @@ from src.network import Architecture, Network
 from src.population.stack import Rows, Stack
 from src.run import run
 from src.training.clipping import clip_stack
-from src.training.update import Method, update
+from src.training.update import Method, rates, update
 from tasks.batch import collate
 from tasks.data import TrainingData
 from tests.conftest import compose, make_architecture, make_task
@@ -134,3 +135,10 @@ def test_putting_back_what_was_taken_changes_nothing(rng):
     before = rows.theta_AP.clone(), rows.memory["mean"].clone()
     rows.put(rows.take([4, 0, 2]))
     assert torch.equal(rows.theta_AP, before[0]) and torch.equal(rows.memory["mean"], before[1])
+
+
+def test_a_learning_rate_halves_by_each_replicas_own_updates():
+    settings = {"lr": torch.tensor([0.5, 0.5, 0.25]), "half_life": torch.tensor([10.0, 10.0, math.inf])}
+    found_A = rates(settings, [(0, 0), (1, 20), (2, 1000)])
+    assert found_A.tolist() == [0.5, 0.125, 0.25]
+    assert rates({"lr": settings["lr"]}, []) is settings["lr"]

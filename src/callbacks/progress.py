@@ -10,7 +10,6 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from src.population import Population
-from src.rundir import SOLVED
 from src.training.module import Training
 
 REFRESH = 0.25
@@ -26,7 +25,7 @@ def summary(population: Population, graded: bool) -> str:
     if not graded:
         losses = " ".join(f"{loss:.3g}" for loss in sorted(population.means["check"]["loss"])[:5])
         return f"{population.epochs.max():>7,} epochs, {population.step:,} updates  losses {losses}"
-    solved = population.status.count(SOLVED)
+    solved = int(population.solved_R.sum())
     errors = sorted(error for error in population.last["best_error"] if not np.isnan(error))
     best = " ".join(f"{100 * error:.2g}" for error in errors[:5]) or "-"
     return f"{population.step:>7,} updates  solved {solved}/{len(population.seeds)}  best errors {best} %"

@@ -1,4 +1,4 @@
-"""The success test: who solved the task leaves."""
+"""The success test: who solved the task, and leaves."""
 
 from typing import Any
 
@@ -48,8 +48,10 @@ class Success(pl.Callback):
             population.last["test_loss"][row] = float(loss_R)
 
     def test(self, module: Training, full: bool) -> None:
-        """Tests the living; whoever passes has solved the task, and leaves."""
+        """Tests the living; whoever passes has solved the task, and leaves unless ``success.leave`` is false."""
         population = module.population
         passed_A = module.test(list(range(len(population.live))), full)
         population.read("check")
-        population.leave(passed_A, SOLVED)
+        population.solve(passed_A)
+        if module.success.leave:
+            population.leave(passed_A, SOLVED)

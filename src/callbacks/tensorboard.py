@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 
-from src.rundir import SOLVED
 from src.training.module import Training
 
 
@@ -57,7 +56,7 @@ class Metrics(pl.Callback):
         values = {tag: population.last[column] for tag, column in tags.items()}
         scalars = medians(values, population.seeds, self.curves)
         if module.task.graded:
-            scalars["val/success_rate"] = float(np.mean([status == SOLVED for status in population.status]))
+            scalars["val/success_rate"] = float(population.solved_R.mean())
         self.send(trainer, module, scalars)
 
     def send(self, trainer: pl.Trainer, module: Training, scalars: dict[str, float]) -> None:

@@ -68,6 +68,7 @@ KEYS = (
     Key("success.max_error", FRACTION, required=True),
     Key("success.check_every", whole(1), required=True),
     Key("success.sequences", whole(1), required=True),
+    Key("success.leave", FLAG),
     # what is learned
     Key("task._target_", required=True),
     Key("task.name", required=True),
@@ -106,6 +107,7 @@ KEYS = (
     # how it learns
     Key("optimizer.name", required=True, packable=True),
     Key("optimizer.lr", above_zero(), required=True, packable=True),
+    Key("optimizer.half_life", above_zero(optional=True), packable=True),
     Key("optimizer.clip", above_zero(optional=True), required=True, packable=True),
     Key("optimizer.alpha", FROM_ZERO, required=True, packable=True),
     Key("optimizer.omega", choice("squared", "plain"), packable=True),

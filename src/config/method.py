@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.config.errors import near
 from src.config.wrong import Wrong
 
-OF_EVERY_METHOD = {"name", "lr", "clip", "alpha", "omega", "direction", "step"}
+OF_EVERY_METHOD = {"name", "lr", "half_life", "clip", "alpha", "omega", "direction", "step"}
 """Keys that a method's file may have, whatever its direction is."""
 
 TAKEN = {"seed", "step", "epoch", "seconds", "loss", "grad_norm", "error", "clipped"}
@@ -31,6 +31,8 @@ def direction_problems(cfg: DictConfig, wrong: Wrong, cut: bool) -> list[str]:
     for key in cfg.optimizer:
         if key not in known:
             problems.append(f"optimizer.{key}: {cfg.optimizer.name} has no use for it{near(str(key), known)}")
+    if "step" in cfg.optimizer and cfg.optimizer.get("half_life") is not None:
+        problems.append(f"optimizer.half_life={cfg.optimizer.half_life}: {cfg.optimizer.name} keeps its learning rate")
     values: dict[str, float] = {}
     for name, if_null in direction.settings.items():
         value = cfg.optimizer.get(name)

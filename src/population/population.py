@@ -14,7 +14,7 @@ from torch import Tensor
 from src.network import Network
 from src.population.metrics import METRICS, Window
 from src.population.stack import Optimizer, Rows, Stack
-from src.rundir import BUDGET, INTERRUPTED, RUNNING, SOLVED
+from src.rundir import BUDGET, INTERRUPTED, RUNNING
 
 MEASURED = ("error", "best_error", "test_loss", "spectral_radius", "seconds")
 """What is known of a replica besides its metrics, at its last value."""
@@ -121,6 +121,17 @@ class Population:
         self.last["best_error"] = np.fmin(self.last["best_error"], self.last["error"])
         self.last["seconds"][replicas] = self.seconds
 
+    def solve(self, passed_A: Sequence[bool] | np.ndarray) -> None:
+        """Notes who has passed the success test; ``solved_at`` is the first time."""
+        for replica, passed in zip(self.live, passed_A, strict=True):
+            if passed and not self.solved_R[replica]:
+                self.solved_at[replica] = self.updates[replica]
+
+    @property
+    def solved_R(self) -> np.ndarray:
+        """Which replicas have solved the task, whatever became of them afterwards."""
+        return self.solved_at >= 0
+
     # -- leaving -------------------------------------------------------------------------------------------------
 
     def leave(self, leaving_A: Sequence[bool] | np.ndarray, status: str) -> None:
@@ -134,8 +145,6 @@ class Population:
         for replica in replicas:
             self.status[replica] = status
             self.last["seconds"][replica] = self.seconds
-            if status == SOLVED:
-                self.solved_at[replica] = self.updates[replica]
         self._park(gone)
 
     def _park(self, gone: Sequence[int]) -> None:

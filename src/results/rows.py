@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from src.population import Population
-from src.rundir import INTERRUPTED, RUNNING, SOLVED
+from src.rundir import INTERRUPTED, RUNNING
 
 
 def results_rows(population: Population, config: dict[str, Any], graded: bool) -> list[list[Any]]:
@@ -25,7 +25,7 @@ def _outcome(population: Population, replica: int, graded: bool) -> list[Any]:
     status = population.status[replica]
     if status == RUNNING:
         status = INTERRUPTED
-    solved = status == SOLVED
+    solved = bool(population.solved_R[replica])
     last = {name: float(values[replica]) for name, values in population.last.items()}
     return [
         population.seeds[replica],

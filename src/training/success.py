@@ -21,11 +21,13 @@ class SuccessTest:
         max_error: in (0, 1). P13: .01; Pcode stops at no error at all, which any number below 1 / sequences means.
         check_every: updates between tests.
         sequences: in a test.
+        leave: whether a replica that has solved the task learns no more; else it goes on to the end of its budget.
     """
 
     max_error: float
     check_every: int
     sequences: int
+    leave: bool = True
 
     def passed(self, wrong: np.ndarray) -> np.ndarray:
         """Whether so many wrong answers of all sequences are few enough."""

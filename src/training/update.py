@@ -71,7 +71,7 @@ def update(
         metrics = learn_in_parts(stack, batch, task, method.direction, draws, borders)
     clipped = method.clipping(stack)
     if method.optimizer is None:
-        stack.grad_AP.mul_(stack.settings["lr"][:, None])
+        stack.grad_AP.mul_(rates(stack.settings, draws)[:, None])
     if clipped.diverged_A is None:
         step()
     else:
@@ -80,6 +80,21 @@ def update(
         stack.theta_AP[clipped.diverged_A] = before  # an optimizer with a memory moves even without a gradient
     metrics |= {"grad_norm": clipped.norm_A, "clipped": clipped.clipped_A}
     return Updated(metrics, clipped.diverged_A)
+
+
+def rates(settings: dict[str, Tensor], draws: Draws) -> Tensor:
+    """Each row's learning rate now: lr · 2^(-n / half_life) after n updates of its own.
+
+    Args:
+        settings: ``lr`` and, where rates fall, ``half_life`` in updates; infinity: constant.
+        draws: each row's seed and updates so far; not asked for where all rates are constant.
+    """
+    lr_A = settings["lr"]
+    half_life_A = settings.get("half_life")
+    if half_life_A is None or bool(half_life_A.isinf().all()):
+        return lr_A
+    updates_A = torch.tensor([updates for _, updates in draws], dtype=torch.float64, device=lr_A.device)
+    return lr_A * torch.exp2(-updates_A / half_life_A).to(lr_A.dtype)
 
 
 def learn_in_parts(
