@@ -1,4 +1,4 @@
-"""The success test: who solved the task, and leaves."""
+"""The success test: who solved the task leaves, unless all are to go on."""
 
 from typing import Any
 
