@@ -99,6 +99,9 @@ def _cell(value: Any) -> Any:
 SUCCESS_RATE = "success_rate"
 """Stem of the table and the figure of a sweep's success rates."""
 
+REPLICAS = "replicas"
+"""Stem of the table of a sweep that has one row per replica."""
+
 ERROR = "error"
 """Stem of the figure of errors against updates."""
 

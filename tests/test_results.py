@@ -15,7 +15,7 @@ from src.results.collect import collect
 from src.results.comparison import labels, paired
 from src.results.rates import success_rates
 from src.results.report import report
-from src.rundir import HISTORY, RunDirectory, history_columns
+from src.rundir import HISTORY, RESULTS, RunDirectory, history_columns
 from tests.conftest import ROOT, compose
 
 
@@ -163,6 +163,20 @@ def test_report_writes_tables_and_plots(tmp_path):
     assert len(pd.read_csv(tmp_path / "success_rate.csv")) == 5
     report([tmp_path])  # again: the same, one set of TensorBoard figures
     assert len(list((tmp_path / "curves").iterdir())) == 1
+
+
+def test_every_replica_is_in_one_table(tmp_path):
+    write_run(tmp_path / "0", [(0, "diverged", None, 17), (1, "solved", 4000, 4000)], "optimizer.alpha=2")
+    write_run(tmp_path / "1", [(0, "interrupted", None, 500)], "optimizer.alpha=4")
+    report([tmp_path])
+    table = pd.read_csv(tmp_path / "replicas.csv")
+    assert list(table.columns) == [*RESULTS, "optimizer.alpha"]
+    assert table[["optimizer.alpha", "seed", "status", "updates"]].values.tolist() == [
+        [2, 0, "diverged", 17],
+        [2, 1, "solved", 4000],
+        [4, 0, "interrupted", 500],
+    ]
+    assert table["solved_at"].dropna().tolist() == [4000]
 
 
 def test_command_line(tmp_path):

@@ -12,15 +12,16 @@ from src.config import ConfigurationError
 from src.results import plots
 from src.results.collect import Replica, collect
 from src.results.rates import losses, success_rates
+from src.results.seeds import replica_table
 from src.results.tables import show_losses, show_success_rates
-from src.rundir import CURVES, ERROR, LOSS, SUCCESS_RATE, figure_files, table_file
+from src.rundir import CURVES, ERROR, LOSS, REPLICAS, SUCCESS_RATE, figure_files, table_file
 
 
 def report(directories: Sequence[Path], out: Path | None = None) -> pd.DataFrame:
     """Writes the tables and figures of a sweep, prints its table and returns it.
 
-    Written are success_rate.csv, success_rate and error as .png and .svg, and figures for TensorBoard; of tasks whose
-    answers are neither right nor wrong, loss.csv, loss.png and loss.svg.
+    Written are replicas.csv with one row per replica; success_rate.csv, success_rate and error as .png and .svg, and
+    figures for TensorBoard; of tasks whose answers are neither right nor wrong, loss.csv, loss.png and loss.svg.
 
     Args:
         directories: searched for runs at any depth.
@@ -35,6 +36,7 @@ def report(directories: Sequence[Path], out: Path | None = None) -> pd.DataFrame
     if out is None:
         out = Path(directories[0] if len(directories) == 1 else CURVES)
     out.mkdir(parents=True, exist_ok=True)
+    replica_table(replicas).to_csv(table_file(out, REPLICAS), index=False, float_format="%.6g")
     graded = [replica for replica in replicas if replica.graded]
     others = [replica for replica in replicas if not replica.graded]
     table = pd.DataFrame()
