@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from src.figures import __main__ as command_line
-from src.figures import after_training, leaving, one_unit, sequence, starts, training
+from src.figures import after_training, leaving, one_unit, price, sequence, starts, training
 from src.network import Network, build_architecture
 from src.training.measure import measure
 from tasks.batch import collate
@@ -151,6 +151,7 @@ def test_all_figures_are_written(tmp_path, monkeypatch, capsys, both):
         "gradients_at_the_start": lambda c: starts.gradients_at_the_start(c, length=12, seeds=2),
         "gradients_after_training": lambda c: after_training.draw_after_training(c, both, 20, 6),
         "replicas_leaving": small_population,
+        "price_losses": lambda c: price.price_losses(c, length=300),
     }
     monkeypatch.setattr(command_line, "FIGURES", small)
     monkeypatch.setattr(sys, "argv", ["figures", "all", "--out", str(tmp_path), "--table", str(table)])

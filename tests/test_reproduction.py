@@ -1,70 +1,70 @@
-"""What REPRODUCTION.md prints is what the tables in results/ give."""
+"""What README, REPRODUCTION and docs/ print is what the replicas in results/ give."""
 
+import importlib.util
 import re
-from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-ROOT = Path(__file__).parents[1]
-LENGTHS = (15, 30, 40)
-PRICE = {
-    "SGD, lr .01": "msgd",
-    "SGD, lr .01, 100 parts": "msgd_parts",
-    "RMSprop, lr .01": "rmsprop",
-    "RMSprop, clipped at 1": "rmsprop_clipped",
-    "Adam, lr .01": "adam",
-    "Adam, clipped at 1": "adam_clipped",
-    "Adam, clipped at 1, 100 parts": "adam_clipped_parts",
-}
+from src.figures.lengths import rates_within
+from tests.conftest import ROOT
+
+SPEC = importlib.util.spec_from_file_location("reproduction", ROOT / "tools" / "reproduction.py")
+reproduction = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(reproduction)
+
+FOLDERS = sorted(path.name for path in (ROOT / "results").iterdir() if path.is_dir())
 
 
-def table(heading):
-    """The cells of the rows below a heading line."""
-    lines = (ROOT / "REPRODUCTION.md").read_text().splitlines()
-    found = []
-    for line in lines[lines.index(heading) + 2 :]:
-        if not line.startswith("|"):
-            break
-        found.append([cell.strip() for cell in line.strip("|").split("|")])
-    return found
+@pytest.mark.parametrize("page", reproduction.PAGES, ids=lambda page: page.name)
+def test_the_tables_of_a_page_are_those_of_the_results(page):
+    text = page.read_text()
+    assert reproduction.rewritten(text) == text
 
 
-def test_solved_within_100_000_updates():
-    results = pd.read_csv(ROOT / "results" / "pascanu_lengths" / "results.csv")
-    printed = table("| start | method | 15 | 30 | 40 |")
-    assert len(printed) == 6
-    for start, method, *counts in printed:
-        of_cell = results[results["cell"] == start.replace(" ", "_")]
-        of_both = of_cell[of_cell["optimizer"] == method.lower().replace("-", "_")]
-        for length, count in zip(LENGTHS, counts, strict=True):
-            ours = of_both[of_both["length"] == length]
-            assert len(ours) == 10 and int(count) == (ours["solved_at"] <= 100_000).sum(), (start, method, length)
+def test_every_table_is_printed():
+    printed = {name for page in reproduction.PAGES for name in re.findall(r"<!-- table: (\w+) -->", page.read_text())}
+    assert printed == set(reproduction.TABLES)
 
 
-HEADING = "| method | after 5 epochs | 10 | 20 | 50 | range at 50 | fresh sequences | updates | spikes, by seed |"
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_result_is_there_seed_by_seed_and_says_its_commit(folder):
+    replicas = pd.read_csv(ROOT / "results" / folder / "replicas.csv")
+    assert replicas["commit"].str.fullmatch("[0-9a-f]{7}").all()
+    assert replicas["seed"].notna().all() and f"`{folder}`" in (ROOT / "results" / "README.md").read_text()
 
 
-@pytest.mark.parametrize("row", table(HEADING), ids=lambda row: row[0])
-def test_losses_of_price(row):
-    method, *at, ends, fresh, updates, spikes = row
-    results = pd.read_csv(ROOT / "results" / "price_hold" / "results.csv").query("run == @PRICE[@method]")
-    history = pd.read_csv(ROOT / "results" / "price_hold" / "history.csv").query("run == @PRICE[@method]")
-    median = history.groupby("epoch")["loss"].median()
-    assert len(results) == 5
-    for epoch, printed in zip((5, 10, 20, 50), at, strict=True):
-        assert printed == rounded(median[epoch], like=printed), epoch
-    assert ends == f"{rounded(results['loss'].min())}–{rounded(results['loss'].max())}"
-    assert fresh == rounded(results["test_loss"].median())
-    assert int(re.sub(r"\s", "", updates)) == results["updates"].median()
-    counts = [(own > 2 * own.rolling(10).median().shift()).sum() for _, own in history.groupby("seed")["loss"]]
-    assert spikes == ", ".join(str(count) for count in counts)
+def test_rates_within_a_budget():
+    """Two of three by 2000 updates, all by 3000; a population that had only 2500 says nothing about 3000."""
+    replicas = pd.DataFrame(
+        {
+            "cell": "smart_tanh",
+            "optimizer": ["msgd"] * 3 + ["msgd_c"] * 2,
+            "length": 50,
+            "solved_at": [1000, 2000, 3000, 500, np.nan],
+            "trainer.max_steps": [3000] * 3 + [2500] * 2,
+        }
+    )
+    early, late = (rates_within(replicas, budget) for budget in (2000, 3000))
+    assert early[["optimizer", "solved", "replicas"]].values.tolist() == [["msgd", 2, 3], ["msgd_c", 1, 2]]
+    assert late[["optimizer", "solved", "replicas"]].values.tolist() == [["msgd", 3, 3]]
+    assert early["rate"].tolist() == pytest.approx([2 / 3, 1 / 2])
 
 
-def test_every_method_of_price_is_in_the_table():
-    assert [row[0] for row in table(HEADING)] == list(PRICE)
+def test_numbers_as_text():
+    """Intervals as in SCIENCE's and Newcombe's tables, p-values as by hand: 6 of 6 pairs, 2 · 2⁻⁶ = .031."""
+    assert [reproduction.interval(k, n) for k, n in ((3, 3), (2, 3), (5, 5))] == ["[44–100 %]", "[21–94 %]", "[57–100 %]"]
+    assert [reproduction.probability(p) for p in (1.0, 0.47, 0.03125, 0.0004)] == ["1", ".47", ".031", "< .001"]
+    assert reproduction.thousands(1_234_567) == "1 234 567"
+    assert reproduction.median(pd.DataFrame({"solved_at": [2000, np.nan, 4000]})) == "4 000"
+    assert reproduction.median(pd.DataFrame({"solved_at": [2000, np.nan, np.nan]})) == "–"
 
 
-def rounded(value, like=".0000"):
-    """A number below 1 with as many digits as another, without the zero in front."""
-    return f"{value:.{len(like) - 1}f}".lstrip("0")
+def test_a_comparison_is_of_the_same_seeds():
+    """6 of ten against none: Fisher's p is 2 · C(14, 10) / C(20, 10) = .0108."""
+    seeds = list(range(10))
+    one = pd.DataFrame({"seed": seeds, "solved_at": [1000] * 6 + [np.nan] * 4, "optimizer": "a"})
+    other = pd.DataFrame({"seed": seeds[::-1], "solved_at": np.nan, "optimizer": "b"})
+    both = pd.concat([one, other]).assign(cell="smart_tanh", length=50)
+    assert reproduction._compared(both, "smart_tanh", 50, ("a", "b")) == "6 : 0<br>.011<br>.031"

@@ -9,18 +9,22 @@ from matplotlib.figure import Figure
 from src.config import refuse
 from src.figures.after_training import gradients_after_training
 from src.figures.leaving import replicas_leaving
+from src.figures.lengths import success_by_length
 from src.figures.one_unit import bifurcation, error_surface
+from src.figures.price import price_losses
 from src.figures.sequence import input_sequence
 from src.figures.starts import gradients_at_the_start, success_by_radius
 
 FIGURES: dict[str, Callable[..., Figure]] = {
     "input_sequence": input_sequence,
+    "success_by_length": success_by_length,
     "bifurcation": bifurcation,
     "error_surface": error_surface,
     "gradients_at_the_start": gradients_at_the_start,
     "success_by_radius": success_by_radius,
     "gradients_after_training": gradients_after_training,
     "replicas_leaving": replicas_leaving,
+    "price_losses": price_losses,
 }
 """What draws each figure. Each is called with the command that its caption names."""
 

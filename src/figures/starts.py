@@ -11,7 +11,7 @@ from src.config import refuse
 from src.figures.caption import captioned
 from src.figures.training import compose
 from src.network import Network, build_architecture
-from src.results.style import COLOURS, MARKERS, drawable
+from src.results.style import COLOURS, MARKERS, draw_rates, drawable
 from src.training.measure import measure
 from tasks.batch import collate
 from tasks.data import TrainingData
@@ -81,18 +81,8 @@ def success_by_radius(command: str, table: Path) -> Figure:
     axis = figure.subplots()
     by_radius = rates.sort_values("length").groupby("cell.spectral_radius", dropna=False)
     for k, (radius, rows) in enumerate(reversed(list(by_radius))):
-        below = (rows["rate"] - rows["ci_low"]).clip(lower=0)
-        above = (rows["ci_high"] - rows["rate"]).clip(lower=0)
-        axis.errorbar(
-            rows["length"] * (1 + 0.02 * k),
-            rows["rate"],
-            [below, above],
-            color=COLOURS[k],
-            marker=MARKERS[k],
-            capsize=3,
-            lw=1.5,
-            label="ours, as drawn" if pd.isna(radius) else f"ours, $\\rho$ = {radius:g}",
-        )
+        name = "ours, as drawn" if pd.isna(radius) else f"ours, $\\rho$ = {radius:g}"
+        draw_rates(axis, rows["length"] * (1 + 0.02 * k), rows, color=COLOURS[k], marker=MARKERS[k], label=name)
     for k, (name, (lengths, rate)) in enumerate(PUBLISHED.items()):
         axis.plot(lengths, rate, ls=":", lw=1.2, marker="x", color=COLOURS[k], label=name)
     axis.set(xlabel="length T (steps)", ylabel="success rate", ylim=(-0.05, 1.05), xscale="log")

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from src.results.collect import Replica
 from src.results.comparison import paired
 from src.results.rates import success_rates
-from src.results.style import Lines, legend, panels, words
+from src.results.style import Lines, draw_rates, legend, panels, words
 from src.rundir import DIVERGED
 
 GAP = 0.04
@@ -57,18 +57,8 @@ def _draw_rates(axis: Axes, inside: Sequence[Replica], lines: Lines) -> None:
     middle = (len(lines.names) - 1) / 2
     for name, alike in lines.split(inside).items():
         table = success_rates(alike).dropna(subset=["rate"]).sort_values("length")
-        below = table["rate"] - table["ci_low"]
-        above = table["ci_high"] - table["rate"]
-        axis.errorbar(
-            table["length"] + gap * (lines.place(name) - middle),
-            table["rate"],
-            [below.clip(lower=0), above.clip(lower=0)],
-            color=lines.colour(name),
-            marker=lines.marker(name),
-            capsize=3,
-            lw=1.5,
-            label=name,
-        )
+        x = table["length"] + gap * (lines.place(name) - middle)
+        draw_rates(axis, x, table, color=lines.colour(name), marker=lines.marker(name), label=name)
     axis.set_xticks(lengths)
     if len(lengths) == 1:
         margin = 5 * gap * len(lines.names)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from src.results.collect import Config, Replica
@@ -67,6 +69,19 @@ def words(name: str) -> str:
 def drawable(x: np.ndarray) -> np.ndarray:
     """Numbers for a logarithmic axis: NaN for zeros and for what is too large to be drawn."""
     return np.where((x > 1e-300) & (x < 1e300), x, np.nan)
+
+
+def draw_rates(axis: Axes, x: pd.Series, rates: pd.DataFrame, **look: Any) -> None:
+    """Draws success rates with their intervals as one line.
+
+    Args:
+        x: where the points stand.
+        rates: with the columns rate, ci_low and ci_high.
+        look: colour, marker and label, as Matplotlib's errorbar takes them.
+    """
+    below = (rates["rate"] - rates["ci_low"]).clip(lower=0)
+    above = (rates["ci_high"] - rates["rate"]).clip(lower=0)
+    axis.errorbar(x, rates["rate"], [below, above], capsize=3, lw=1.5, **look)
 
 
 def legend(figure: Figure, handles: dict[str, Any], title: str) -> None:
