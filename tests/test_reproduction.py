@@ -54,7 +54,8 @@ def test_rates_within_a_budget():
 
 def test_numbers_as_text():
     """Intervals as in SCIENCE's and Newcombe's tables, p-values as by hand: 6 of 6 pairs, 2 · 2⁻⁶ = .031."""
-    assert [reproduction.interval(k, n) for k, n in ((3, 3), (2, 3), (5, 5))] == ["[44–100 %]", "[21–94 %]", "[57–100 %]"]
+    found = [reproduction.interval(k, n) for k, n in ((3, 3), (2, 3), (5, 5))]
+    assert found == ["[44–100 %]", "[21–94 %]", "[57–100 %]"]
     assert [reproduction.probability(p) for p in (1.0, 0.47, 0.03125, 0.0004)] == ["1", ".47", ".031", "< .001"]
     assert reproduction.thousands(1_234_567) == "1 234 567"
     assert reproduction.median(pd.DataFrame({"solved_at": [2000, np.nan, 4000]})) == "4 000"

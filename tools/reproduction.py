@@ -1,6 +1,6 @@
 """python tools/reproduction.py: writes the tables of README, REPRODUCTION and docs anew from the replicas in results/.
 
-A table stands below a line ``<!-- table: NAME -->`` and ends at the next blank line. The function of that name makes it.
+A table stands below a line ``<!-- table: NAME -->`` and ends at the next blank line. TABLES says what makes it.
 """
 
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest, fisher_exact, wilcoxon
+from scipy.stats import binomtest, fisher_exact
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -30,6 +30,13 @@ NOT_RUN = "–"
 def read(folder: str, table: str = "replicas") -> pd.DataFrame:
     """A table of results/."""
     return pd.read_csv(ROOT / "results" / folder / f"{table}.csv")
+
+
+def _of(table: pd.DataFrame, **values: object) -> pd.DataFrame:
+    """The rows that have these values in these columns."""
+    for column, value in values.items():
+        table = table[table[column] == value]
+    return table
 
 
 # -- numbers as text ---------------------------------------------------------------------------------------------------
@@ -65,7 +72,11 @@ def fraction(value: float, digits: int = 2) -> str:
 
 def probability(p: float) -> str:
     """A p-value with one or two digits that count."""
-    return "1" if p > 0.995 else fraction(p, 3) if p < 0.0995 and p >= 0.0005 else "< .001" if p < 0.0005 else fraction(p)
+    if p < 0.0005:
+        return "< .001"
+    if p < 0.0995:
+        return fraction(p, 3)
+    return fraction(p) if p < 0.995 else "1"
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -87,7 +98,7 @@ def solved_of_ten(budget: int) -> list[str]:
     rows = []
     for cell, start in STARTS.items():
         for optimizer, method in METHODS.items():
-            of_method = replicas.query("cell == @cell and optimizer == @optimizer")
+            of_method = _of(replicas, cell=cell, optimizer=optimizer)
             if of_method.empty:
                 continue
             cells = []
@@ -138,7 +149,7 @@ def _compared(replicas: pd.DataFrame, cell: str, length: int, pair: tuple[str, s
     """Solved by the one and by the other; two-sided p of counts and of pairs."""
     solved = []
     for optimizer in pair:
-        alike = replicas.query("cell == @cell and length == @length and optimizer == @optimizer").sort_values("seed")
+        alike = _of(replicas, cell=cell, length=length, optimizer=optimizer).sort_values("seed")
         if alike.empty:
             return NOT_RUN
         solved.append((alike["solved_at"] <= 100_000).to_numpy())
@@ -208,8 +219,8 @@ def _losses(runs: dict[str, str]) -> list[str]:
 
 
 def _price_row(run: str, name: str) -> list[str]:
-    results = read("price").query("run == @run")
-    history = read("price", "history").query("run == @run")
+    results = _of(read("price"), run=run)
+    history = _of(read("price", "history"), run=run)
     losses = history.groupby("epoch")["loss"].median()
     digits = 5 if losses[50] < 0.002 else 4 if losses[50] < 0.01 else 3
     at = [fraction(losses[epoch], digits) for epoch in (5, 10, 20, 50)]

@@ -57,8 +57,8 @@ def success_by_length(command: str, table: Path = TABLE) -> Figure:
     grid[0, 0].minorticks_off()
     grid[0, 0].legend(frameon=False, fontsize=8)
     caption = (
-        "Temporal order, 50 units, batches of 20, learning rate .01, θ = 1, α = 4; ten seeds a point (0-9), Wilson's 95 % "
-        "intervals.\nWhat is not drawn was not run: plain MSGD had 100 000 updates. Commits: results/README.md."
+        "Temporal order, 50 units, batches of 20, learning rate .01, θ = 1, α = 4; ten seeds per point (0-9), Wilson's "
+        "95 % intervals.\nWhat is not drawn was not run: plain MSGD had 100 000 updates. Commits: results/README.md."
     )
     return captioned(figure, caption, command)
 

@@ -46,8 +46,8 @@ def price_losses(command: str, history: Path = HISTORY, length: int = 20_000) ->
         axis.grid(alpha=0.3)
     by_epoch.legend(frameon=False, fontsize=7, ncols=2)
     caption = (
-        f"15 sequences of {length:,} steps, dense and LSTM layers of 64 units, learning rate .01, clipped at 1; median and "
-        "range of five seeds (0-4).\nDotted: the loss on fresh sequences of always answering the mean, and of a linear "
+        f"15 sequences of {length:,} steps, dense and LSTM layers of 64 units, learning rate .01, clipped at 1; median "
+        "and range of five seeds (0-4).\nDotted: the loss on fresh sequences of always answering the mean, and of a linear "
         "regression. In 100 parts an epoch has 100 updates."
     ).replace(",000", " 000")
     return captioned(figure, caption, command)
@@ -57,4 +57,5 @@ def _draw_yardsticks(axis: Axes, yardsticks: dict[str, float]) -> None:
     """Marks what an answer that needs no network loses."""
     for name in ("constant", "linear"):
         axis.axhline(yardsticks[name], color="black", lw=1, ls=":")
-        axis.annotate(name, (1, yardsticks[name]), xycoords=("axes fraction", "data"), fontsize=7, ha="right", va="bottom")
+        right = (1, yardsticks[name])
+        axis.annotate(name, right, xycoords=("axes fraction", "data"), fontsize=7, ha="right", va="bottom")
