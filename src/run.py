@@ -22,6 +22,8 @@ from src.population.checkpoint import UnreadableCheckpoint
 from src.results.closing import closing_table
 from src.results.rows import results_rows
 from src.rundir import RunDirectory
+from src.storage import DamagedFile
+from src.training.checkpoint_io import DurableCheckpoints
 from src.training.data import Sequences
 from src.training.module import Training, uncut
 from src.training.success import SuccessTest
@@ -91,6 +93,7 @@ def trainer(cfg: DictConfig, directory: Path, callbacks: Sequence[pl.Callback]) 
         default_root_dir=directory,
         callbacks=list(callbacks),
         logger=hydra.utils.instantiate(cfg.logger) if cfg.logger else False,
+        plugins=[DurableCheckpoints()],
         **keys,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -124,7 +127,7 @@ def run(cfg: DictConfig, directory: Path) -> Population:
     checkpoint = None if cfg.resume is None else RunDirectory(cfg.resume).checkpoint_file
     try:
         lightning.fit(module, datamodule=experiment.data, ckpt_path=checkpoint)
-    except UnreadableCheckpoint as problem:
+    except (UnreadableCheckpoint, DamagedFile) as problem:
         raise ConfigurationError([f"resume={cfg.resume}: {problem}"]) from problem
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()  # the next job of a sweep may need it

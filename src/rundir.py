@@ -76,13 +76,21 @@ def history_columns(metrics: Sequence[str] = ()) -> tuple[str, ...]:
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Writes a whole csv file or leaves the former one. None and NaN become empty cells."""
+    """Writes a whole csv file or leaves the former one. None and NaN become empty cells.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     partial = path.with_name(path.name + ".part")
-    with partial.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        for row in rows:
-            writer.writerow([_cell(value) for value in row])
+    try:
+        with partial.open("w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            for row in rows:
+                writer.writerow([_cell(value) for value in row])
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
     os.replace(partial, path)
 
 
@@ -127,6 +135,9 @@ def figure_files(directory: Path, stem: str) -> list[Path]:
 
 # -- files of one run --------------------------------------------------------------------------------------------------
 
+PREVIOUS = "previous.ckpt"
+"""Name of the checkpoint before the last, beside it."""
+
 RESULTS_FILE = "results.csv"
 """The file by which a run is found."""
 
@@ -144,6 +155,7 @@ class RunDirectory:
         self.results_file = self.path / RESULTS_FILE
         self.history_file = self.path / "history.csv"
         self.checkpoint_file = self.path / "checkpoints" / "last.ckpt"
+        self.previous_checkpoint_file = self.path / "checkpoints" / PREVIOUS
         self.diagnostics_file = self.path / "diagnostics.npz"
 
     @classmethod
@@ -157,7 +169,10 @@ class RunDirectory:
     def missing(self) -> list[Path]:
         """Files that a trained population is read from and that are not there."""
         needed = [self.config_file, self.results_file, self.checkpoint_file]
-        return [file for file in needed if not file.is_file()]
+        lost = [file for file in needed if not file.is_file()]
+        if self.previous_checkpoint_file.is_file() and self.checkpoint_file in lost:
+            lost.remove(self.checkpoint_file)  # killed between two renamings
+        return lost
 
     # -- writing -------------------------------------------------------------------------------------------------------
 

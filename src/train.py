@@ -65,7 +65,7 @@ def typed_overrides() -> list[str]:
 
 
 def main() -> None:
-    """The command line: 0 done, 2 bad configuration, 130 and 143 interrupted; no traceback in any of these."""
+    """The command line: 0 done, 1 no place to write, 2 bad configuration, 130 and 143 interrupted; no traceback."""
     signal.signal(signal.SIGTERM, _terminated)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then lets its exceptions through to us
     overrides = typed_overrides()
@@ -75,6 +75,9 @@ def main() -> None:
         refuse(error.problems)
     except REFUSED_BY_HYDRA as error:
         refuse(diagnose(overrides, error))
+    except OSError as error:  # a full disk, a folder that is gone: what was written before is as it was
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
     except KeyboardInterrupt:
         print("interrupted before training began", file=sys.stderr)
         raise SystemExit(128 + signal.SIGINT) from None

@@ -15,6 +15,7 @@ from src.config import ConfigurationError
 from src.network import Architecture, Network, build_architecture
 from src.population import checkpoint
 from src.rundir import RunDirectory
+from src.storage import DamagedFile
 from tasks.draws import Stream, generator
 from tasks.task import Task
 
@@ -42,7 +43,7 @@ def load_population(directory: str | Path) -> Trained:
     """All R replicas of a run's directory (``runs/...``, or ``sweeps/.../NUMBER``).
 
     Raises:
-        ConfigurationError: no run there, none that has come to its first test, or one with a module that is not found.
+        ConfigurationError: no run there, or none that has begun; damaged checkpoints; a module that is not found.
     """
     run = RunDirectory(directory)
     missing = run.missing()
@@ -55,7 +56,10 @@ def load_population(directory: str | Path) -> Trained:
         except Exception as error:  # whatever an import raises
             problem = f"{directory}: {part._target_} cannot be found; a module of your own needs PYTHONPATH"
             raise ConfigurationError([problem]) from error
-    stacks = checkpoint.read(run.checkpoint_file).parameters
+    try:
+        stacks = checkpoint.read(run.checkpoint_file).parameters
+    except DamagedFile as problem:
+        raise ConfigurationError([str(problem)]) from problem
     return Trained(config, Network(build_architecture(config.cell), stacks), run.read_results())
 
 

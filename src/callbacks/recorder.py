@@ -1,4 +1,4 @@
-"""What a run leaves, written at its start and at every check: whatever ends it, tables and checkpoint are there."""
+"""What a run leaves, written at its start, at every check and every minute: whatever ends it, it can go on."""
 
 import logging
 from time import perf_counter
@@ -18,13 +18,21 @@ SECONDS = 10.0
 
 
 class Recorder(pl.Callback):
-    """Writes results.csv, history.csv and checkpoints/last.ckpt into the trainer's directory."""
+    """Writes checkpoints/last.ckpt, results.csv and history.csv into the trainer's directory.
 
-    def __init__(self) -> None:
+    The checkpoint comes first, so that no table says more than what a resumed run knows.
+
+    Args:
+        seconds: most time between two checkpoints, where no check comes before.
+    """
+
+    def __init__(self, seconds: float = 60.0) -> None:
+        self.seconds = seconds
         self.history: list[list[Any]] = []
         self.written = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
+        self.save(trainer)
         self.write(trainer, module)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
@@ -32,8 +40,10 @@ class Recorder(pl.Callback):
             self.report(module)
         fresh = not module.task.epochs or perf_counter() - self.written > SECONDS
         if (module.check_due and fresh) or module.stopping:
+            self.save(trainer)
             self.write(trainer, module)
-            trainer.save_checkpoint(RunDirectory(trainer.default_root_dir).checkpoint_file)
+        elif perf_counter() - self.saved > self.seconds:
+            self.save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
         if module.population.unreported:
@@ -48,6 +58,11 @@ class Recorder(pl.Callback):
         self.history += history_rows(population, sorted(population.unreported))
         population.unreported.clear()
         log.info(summary(population, module.task.graded))
+
+    def save(self, trainer: pl.Trainer) -> None:
+        """Writes the checkpoint."""
+        trainer.save_checkpoint(RunDirectory(trainer.default_root_dir).checkpoint_file)
+        self.saved = perf_counter()
 
     def write(self, trainer: pl.Trainer, module: Training) -> None:
         """Writes both tables as they are now."""

@@ -126,6 +126,7 @@ KEYS = (
     Key("callbacks.clipping", required=True),
     Key("callbacks.success", required=True),
     aside("callbacks.recorder", required=True),
+    aside("callbacks.recorder.seconds", FROM_ZERO),
     aside("callbacks.interrupt", required=True),
     aside("callbacks.progress"),
     aside("callbacks.metrics"),

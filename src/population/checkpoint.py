@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from src import storage
 from src.population.population import Population
 from src.rundir import ENDED, RUNNING
 
@@ -36,8 +37,12 @@ class Checkpoint:
 
 
 def read(file: Path) -> Checkpoint:
-    """Reads a checkpoint for whoever wants its networks."""
-    content = torch.load(file, map_location="cpu", weights_only=True)
+    """Reads a checkpoint, or the previous one where it is damaged, for whoever wants its networks.
+
+    Raises:
+        DamagedFile: neither can be read.
+    """
+    content, _ = storage.read(file)
     parameters = {name.removeprefix(PREFIX): stack for name, stack in content["state_dict"].items()}
     return Checkpoint(content.get("version", 0), content["config"], parameters)
 
