@@ -1,5 +1,6 @@
 """Hydra callback: every job is checked before the first one trains, and a sweep ends with its table and plots."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import check, refuse
+from src.config import ConfigurationError, check, refuse
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
+from src.rundir import failures_under
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
@@ -24,7 +26,7 @@ class Jobs(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuses a job that cannot run, and a sweep that is started as a single job."""
-        if config.hydra.sweeper.get("params"):
+        if config.hydra.sweeper.get("params") and config.resume is None:
             refuse([f"hydra.mode=RUN: {config.name} is a sweep; leave hydra.mode out or add -m"])
         problems = check(config)
         if problems:
@@ -37,10 +39,19 @@ class Jobs(Callback):
             refuse(problems)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Writes tables and figures of the sweep."""
+        """Writes tables and figures of the sweep; names jobs that failed, and ends the program with 1 if there are."""
         from src.results.report import report
 
-        report([Path(config.hydra.sweep.dir)])
+        directory = Path(config.hydra.sweep.dir)
+        failed = failures_under(directory)
+        try:
+            report([directory])
+        except ConfigurationError as error:
+            print("\n".join(error.problems), file=sys.stderr)
+        if failed:
+            print(f"{len(failed)} failed: {', '.join(map(str, failed))}", file=sys.stderr)
+            print(f"to try them again: python -m src.train resume={directory}", file=sys.stderr)
+            raise SystemExit(1)  # Hydra would only warn of an exception
 
 
 def jobs_of(cfg: DictConfig) -> list[list[str]]:

@@ -17,7 +17,7 @@ from src import recurrence
 from src.config import ConfigurationError, check, science
 from src.directions import Direction
 from src.network import Network, build_architecture
-from src.population import Population
+from src.population import Population, checkpoint
 from src.population.checkpoint import UnreadableCheckpoint
 from src.results.closing import closing_table
 from src.results.rows import results_rows
@@ -89,10 +89,11 @@ def trainer(cfg: DictConfig, directory: Path, callbacks: Sequence[pl.Callback]) 
     """Lightning's Trainer without what it would do besides: no sanity checks, bars or summaries of its own."""
     keys = dict(cfg.trainer)
     keys["max_epochs"] = 1  # of Lightning's, whose batch may be a whole epoch of ours
+    keys["max_steps"] = -1  # the loader ends by itself; Lightning would leave out the last tests of a resumed run
     return pl.Trainer(
         default_root_dir=directory,
         callbacks=list(callbacks),
-        logger=hydra.utils.instantiate(cfg.logger) if cfg.logger else False,
+        logger=hydra.utils.instantiate(cfg.logger, **purged(cfg)) if cfg.logger else False,
         plugins=[DurableCheckpoints()],
         **keys,
         enable_checkpointing=False,
@@ -100,6 +101,14 @@ def trainer(cfg: DictConfig, directory: Path, callbacks: Sequence[pl.Callback]) 
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
+
+
+def purged(cfg: DictConfig) -> dict[str, int]:
+    """What TensorBoard is told where a run goes on: events after its checkpoint did not happen."""
+    if cfg.resume is None or not cfg.logger._target_.endswith("TensorBoardLogger"):
+        return {}
+    outcomes = checkpoint.read(RunDirectory(cfg.resume).checkpoint_file).outcomes
+    return {"purge_step": max(outcomes["updates"]) + 1}
 
 
 def quiet() -> None:
@@ -124,9 +133,9 @@ def run(cfg: DictConfig, directory: Path) -> Population:
     experiment = build(cfg)
     module = experiment.module
     lightning = trainer(cfg, directory, experiment.callbacks)
-    checkpoint = None if cfg.resume is None else RunDirectory(cfg.resume).checkpoint_file
+    file = None if cfg.resume is None else RunDirectory(cfg.resume).checkpoint_file
     try:
-        lightning.fit(module, datamodule=experiment.data, ckpt_path=checkpoint)
+        lightning.fit(module, datamodule=experiment.data, ckpt_path=file)
     except (UnreadableCheckpoint, DamagedFile) as problem:
         raise ConfigurationError([f"resume={cfg.resume}: {problem}"]) from problem
     if torch.cuda.is_initialized():

@@ -142,6 +142,10 @@ RESULTS_FILE = "results.csv"
 """The file by which a run is found."""
 
 
+FAILURE_FILE = "error.txt"
+"""What ended a job of a sweep that failed."""
+
+
 class RunDirectory:
     """Where one run writes, and what can be read there.
 
@@ -157,6 +161,7 @@ class RunDirectory:
         self.checkpoint_file = self.path / "checkpoints" / "last.ckpt"
         self.previous_checkpoint_file = self.path / "checkpoints" / PREVIOUS
         self.diagnostics_file = self.path / "diagnostics.npz"
+        self.failure_file = self.path / FAILURE_FILE
 
     @classmethod
     def of_checkpoint(cls, file: str | Path) -> "RunDirectory":
@@ -166,13 +171,15 @@ class RunDirectory:
     def __str__(self) -> str:
         return str(self.path)
 
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is something to go on with: the last checkpoint, or the one before."""
+        return self.checkpoint_file.is_file() or self.previous_checkpoint_file.is_file()
+
     def missing(self) -> list[Path]:
         """Files that a trained population is read from and that are not there."""
-        needed = [self.config_file, self.results_file, self.checkpoint_file]
-        lost = [file for file in needed if not file.is_file()]
-        if self.previous_checkpoint_file.is_file() and self.checkpoint_file in lost:
-            lost.remove(self.checkpoint_file)  # killed between two renamings
-        return lost
+        lost = [file for file in (self.config_file, self.results_file) if not file.is_file()]
+        return lost if self.has_checkpoint else [*lost, self.checkpoint_file]
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -188,6 +195,14 @@ class RunDirectory:
     def write_history(self, rows: Iterable[Sequence[Any]], metrics: Sequence[str] = ()) -> None:
         """Writes history.csv; rows are as :func:`history_columns` says for these metrics."""
         write_table(self.history_file, history_columns(metrics), rows)
+
+    def write_diagnostics(self, arrays: dict[str, Any]) -> None:
+        """Writes diagnostics.npz whole, or leaves the former one."""
+        import numpy as np
+
+        partial = self.diagnostics_file.with_name("diagnostics.part.npz")
+        np.savez(partial, **arrays)
+        os.replace(partial, self.diagnostics_file)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -228,3 +243,8 @@ def runs_under(directories: Iterable[str | Path]) -> list[RunDirectory]:
             files.add(file.resolve())
     runs = [RunDirectory(file.parent) for file in sorted(files)]
     return [run for run in runs if run.config_file.is_file()]
+
+
+def failures_under(directory: str | Path) -> list[Path]:
+    """Directories of jobs that failed, in the order of their paths."""
+    return sorted(file.parent for file in Path(directory).rglob(FAILURE_FILE))

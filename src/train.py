@@ -7,7 +7,10 @@ if not __package__:  # run as a script: src/ is where Python looks for modules, 
     raise SystemExit(2)
 
 import os
+import re
+import shlex
 import signal
+import traceback
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,19 +20,67 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from src.config import ConfigurationError, refuse
+from src.config.again import continued, is_override, quoted
+from src.config.errors import first_line
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
+from src.config.resume import changed_keys
+from src.rundir import INTERRUPTED, RunDirectory
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def job(cfg: DictConfig) -> float:
-    """Trains one population; returns its success rate."""
+    """Trains one population; returns its success rate. Of a sweep that goes on, jobs that are done are passed over."""
     from src.run import run  # torch and Lightning: seconds that --help and a refusal need not wait for
 
     directory = Path(HydraConfig.get().runtime.output_dir)
-    population = run(cfg, directory)
+    if HydraConfig.get().mode != RunMode.MULTIRUN:
+        population = run(cfg, directory)
+    else:
+        rate = take_up(cfg, directory)
+        if rate is not None:
+            return rate
+        try:
+            population = run(cfg, directory)
+        except Exception as error:  # the other jobs are run; Jobs then names those that failed
+            note_failure(directory, error)
+            return float("nan")
     if population.interrupt is not None:
         end_interrupted(directory, population.interrupt)
     return float(population.solved_R.mean())
+
+
+def take_up(cfg: DictConfig, directory: Path) -> float | None:
+    """Looks at what a job of a sweep has left so far, and has it go on from there.
+
+    Returns:
+        its success rate if it is done; None if there is something to train.
+
+    Raises:
+        ConfigurationError: another configuration was run in its directory.
+    """
+    run = RunDirectory(directory)
+    run.failure_file.unlink(missing_ok=True)
+    if not run.has_checkpoint:
+        return None
+    problems = changed_keys(cfg, run)
+    if problems:
+        raise ConfigurationError(problems)
+    results = run.read_results() if run.results_file.is_file() else None
+    if results is not None and not results["status"].eq(INTERRUPTED).any():
+        print(f"{directory}: done", file=sys.stderr)
+        return float(results["solved"].eq(True).mean())
+    cfg.resume = str(directory)
+    return None
+
+
+def note_failure(directory: Path, error: Exception) -> None:
+    """Keeps what ended a job in its directory, and says so in one line."""
+    text = "".join(traceback.format_exception(error))
+    print(f"error: {directory}: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
+    try:
+        RunDirectory(directory).failure_file.write_text(text)
+    except OSError:
+        print(text, file=sys.stderr)
 
 
 def end_interrupted(directory: Path, signum: int) -> NoReturn:
@@ -45,8 +96,10 @@ def end_interrupted(directory: Path, signum: int) -> NoReturn:
 
         report([Path(hydra_config.sweep.dir)])
         print("interrupted: later jobs of the sweep were not run", file=sys.stderr)
-    again = " ".join([*hydra_config.overrides.task, f"resume={directory}"])
-    print(f"to go on with this one: python -m src.train {again}", file=sys.stderr)
+    whole = hydra_config.sweep.dir if hydra_config.mode == RunMode.MULTIRUN else directory
+    plain = re.fullmatch(r"[\w./-]+", str(whole))
+    value = whole if plain else shlex.quote(quoted(whole))
+    print(f"to go on: python -m src.train resume={value}", file=sys.stderr)
     raise SystemExit(128 + signum)  # ends a sweep too, where an exception would not
 
 
@@ -56,18 +109,14 @@ def _terminated(*_: object) -> NoReturn:
 
 def typed_overrides() -> list[str]:
     """Overrides on the command line, without Hydra's own flags."""
-    found = []
-    for argument in sys.argv[1:]:
-        is_override = "=" in argument or argument[:1] in ("+", "~")
-        if is_override and not argument.startswith("--"):
-            found.append(argument)
-    return found
+    return [argument for argument in sys.argv[1:] if is_override(argument)]
 
 
 def main() -> None:
     """The command line: 0 done, 1 no place to write, 2 bad configuration, 130 and 143 interrupted; no traceback."""
     signal.signal(signal.SIGTERM, _terminated)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then lets its exceptions through to us
+    sys.argv[1:] = continued(sys.argv[1:])
     overrides = typed_overrides()
     try:
         job()

@@ -7,6 +7,7 @@ from hydra.errors import HydraException
 from src.config import RULES, check, leaves
 from src.config.keys import is_packable
 from src.config.overrides import diagnose
+from src import storage
 from src.run import run
 from tests.conftest import AUTOGRAD, CELLS, EXPERIMENTS, METHODS, ROOT, SIMPLEX, TASKS, TORCH, compose
 
@@ -132,8 +133,10 @@ def test_resume_refuses_another_configuration(tmp_path):
     assert "was run with optimizer.alpha=4.0, not 2" in problem
     (problem,) = check(compose(*keys))
     assert "has made 40 updates already" in problem
-    results = (tmp_path / "results.csv").read_text().replace("budget", "diverged")
-    (tmp_path / "results.csv").write_text(results)
+    file = tmp_path / "checkpoints" / "last.ckpt"
+    content, _ = storage.read(file)
+    content["population"]["status"] = ["diverged"] * 5
+    storage.write(file, content)
     (problem,) = check(compose(*keys, "trainer.max_steps=80"))
     assert "nothing is left to train" in problem
 

@@ -51,7 +51,7 @@ class Diagnostics(pl.Callback):
             return
         arrays = dict(np.load(run.diagnostics_file))
         for number, step in enumerate(arrays["updates"].max(1)):
-            if self.regular(module, step):
+            if self.regular(module, step) and step <= module.population.step:
                 self.found.append({name: array[number] for name, array in arrays.items()})
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
@@ -89,7 +89,7 @@ class Diagnostics(pl.Callback):
             found = {name: _joined(before[name], array, moved) for name, array in found.items()}
         self.found.append(found)
         arrays = {name: np.stack(_padded([own[name] for own in self.found])) for name in found}
-        np.savez(RunDirectory(trainer.default_root_dir).diagnostics_file, **arrays)  # type: ignore[arg-type]
+        RunDirectory(trainer.default_root_dir).write_diagnostics(arrays)
         self.send(trainer.logger, module)
 
     def measure(self, module: Training, moved: list[int]) -> dict[str, np.ndarray]:

@@ -5,29 +5,45 @@ from typing import Any
 from omegaconf import DictConfig
 
 from src.config.keys import is_resumable, leaves
-from src.rundir import ENDED, RunDirectory
+from src.rundir import ENDED, INTERRUPTED, RunDirectory
+from src.storage import DamagedFile
 
 
 def resume_problems(cfg: DictConfig) -> list[str]:
     """Why this configuration cannot go on with the run in ``cfg.resume``; an empty list if it can."""
+    from src.population import checkpoint  # torch: seconds that other checks need not wait for
+
     run = RunDirectory(cfg.resume)
-    if run.missing() or not run.history_file.is_file():
+    if not run.config_file.is_file() or not run.has_checkpoint:
         return [f"resume={cfg.resume}: no run with config.yaml and checkpoints/last.ckpt there"]
-    results = run.read_results()
-    if results["status"].isin(ENDED).all():
+    try:
+        outcomes = checkpoint.read(run.checkpoint_file).outcomes
+    except DamagedFile as problem:
+        return [f"resume={cfg.resume}: {problem}"]
+    if all(status in ENDED for status in outcomes["status"]) and is_closed(run):
         return [f"resume={cfg.resume}: every replica there has come to an end; nothing is left to train"]
-    return budget_problems(cfg, run) or changed_keys(cfg, run)
+    return budget_problems(cfg, run, outcomes) or changed_keys(cfg, run)
 
 
-def budget_problems(cfg: DictConfig, run: RunDirectory) -> list[str]:
-    """A budget that the run has spent already; epochs count where there is a bound on them, else updates."""
+def is_closed(run: RunDirectory) -> bool:
+    """Whether a run came to its end, last tests included: its table was written after them."""
+    return run.results_file.is_file() and not run.read_results()["status"].eq(INTERRUPTED).any()
+
+
+def budget_problems(cfg: DictConfig, run: RunDirectory, outcomes: dict[str, Any]) -> list[str]:
+    """A budget that a closed run has spent already; epochs count where there is a bound on them, else updates.
+
+    Args:
+        outcomes: of its checkpoint.
+    """
+    if not is_closed(run):
+        return []
     if cfg.trainer.max_epochs is not None:
-        epoch = run.read_history()["epoch"]
-        epochs = int(epoch.max()) if len(epoch) else 0
+        epochs = max(outcomes["epochs"])
         if epochs >= cfg.trainer.max_epochs:
             return [f"trainer.max_epochs={cfg.trainer.max_epochs}: {cfg.resume} has made {epochs} already"]
         return []
-    updates = int(run.read_results()["updates"].max())
+    updates = max(outcomes["updates"])
     if updates >= cfg.trainer.max_steps:
         return [f"trainer.max_steps={cfg.trainer.max_steps}: {cfg.resume} has made {updates} updates already"]
     return []

@@ -29,11 +29,12 @@ class UnreadableCheckpoint(Exception):
 
 @dataclass
 class Checkpoint:
-    """What is read without training on: parameters by name, a leading dimension R, and the configuration."""
+    """What is read without training on: parameters by name, a leading dimension R, the configuration, the outcomes."""
 
     version: int
     config: dict[str, Any]
     parameters: dict[str, Tensor]
+    outcomes: dict[str, Any]  # see :func:`outcomes`
 
 
 def read(file: Path) -> Checkpoint:
@@ -44,7 +45,7 @@ def read(file: Path) -> Checkpoint:
     """
     content, _ = storage.read(file)
     parameters = {name.removeprefix(PREFIX): stack for name, stack in content["state_dict"].items()}
-    return Checkpoint(content.get("version", 0), content["config"], parameters)
+    return Checkpoint(content.get("version", 0), content["config"], parameters, content["population"])
 
 
 def save(checkpoint: dict[str, Any], population: Population, config: dict[str, Any]) -> None:

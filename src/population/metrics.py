@@ -30,6 +30,11 @@ class Window:
         self._waiting: list[list[Tensor]] = []
         self._live: list[int] = []
 
+    @property
+    def empty(self) -> bool:
+        """Whether there has been no update since it was last cleared."""
+        return not self._waiting and not self.updates_R.any()
+
     def add(self, values: list[Tensor], live: list[int]) -> None:
         """Takes one tensor per metric, with an entry for each of these replicas."""
         if live is not self._live or len(self._waiting) == WAITING:

@@ -1,0 +1,84 @@
+"""The command line that goes on with what ``resume=DIR`` names: Hydra left the overrides of every run and sweep there."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+RUN_OVERRIDES = Path(".hydra") / "overrides.yaml"
+RUN_SETTINGS = Path(".hydra") / "hydra.yaml"
+SWEEP_SETTINGS = Path("multirun.yaml")
+OUTPUT = ("hydra.run.dir", "hydra.sweep.dir", "hydra.mode")
+"""Keys of Hydra's that say where a run writes: they come from DIR."""
+
+
+def is_override(argument: str) -> bool:
+    """Whether a word of the command line is an override, and not a flag of Hydra's or its value."""
+    return ("=" in argument or argument[:1] in ("+", "~")) and not argument.startswith("--")
+
+
+def key_of(override: str) -> str:
+    """The key or group that an override sets."""
+    return override.split("=", 1)[0].lstrip("+~")
+
+
+def quoted(path: str | Path) -> str:
+    """A path as the value of an override, whatever characters it has."""
+    text = str(path).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{text}'"
+
+
+def continued(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the overrides that the run or sweep in ``resume=DIR`` had, so that they need not be repeated.
+
+    Overrides that are given win; :mod:`src.config.resume` refuses those that may not change. A run goes on in DIR. Of a
+    sweep finished jobs are passed over, others go on or begin. Without ``resume``, or where nothing is in DIR, the
+    arguments are returned as they are.
+    """
+    given = {key_of(argument): argument for argument in arguments if is_override(argument)}
+    directory = _directory(given.get("resume", "resume=null"))
+    if directory is None:
+        return list(arguments)
+    if (directory / RUN_OVERRIDES).is_file():
+        task = _texts(OmegaConf.load(directory / RUN_OVERRIDES))
+        settings = OmegaConf.load(directory / RUN_SETTINGS).hydra
+        where = [f"hydra.run.dir={quoted(directory)}", "hydra.mode=RUN"]
+        rest = list(arguments)
+    elif (directory / SWEEP_SETTINGS).is_file():
+        settings = OmegaConf.load(directory / SWEEP_SETTINGS).hydra
+        task = _texts(settings.overrides.task)
+        where = [f"hydra.sweep.dir={quoted(directory)}", "hydra.mode=MULTIRUN"]
+        rest = [argument for argument in arguments if argument != given["resume"]]
+    else:
+        return list(arguments)
+    before = [*task, *_texts(settings.overrides.hydra)]
+    kept = [text for text in before if key_of(text) not in (*given, *OUTPUT, "resume")]
+    return [*_own_folder(settings, arguments), *kept, *rest, *where]
+
+
+def _directory(override: str) -> Path | None:
+    """The value of ``resume=DIR``; None where there is none or it cannot be read: Hydra will say why."""
+    try:
+        value = OverridesParser.create().parse_override(override).value()
+    except HydraException:
+        return None
+    return Path(value) if isinstance(value, str) else None
+
+
+def _own_folder(settings: Any, arguments: Sequence[str]) -> list[str]:
+    """The flag for the user's own folder of configuration, if there was one and none is given."""
+    if any(argument.split("=")[0] in ("--config-dir", "-cd") for argument in arguments):
+        return []
+    for source in settings.runtime.config_sources:
+        if source.provider == "command-line":
+            return ["--config-dir", source.path]
+    return []
+
+
+def _texts(node: Any) -> list[str]:
+    """A list of overrides as plain text."""
+    texts: Any = OmegaConf.to_container(node, resolve=False)
+    return [str(text) for text in texts]

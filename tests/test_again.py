@@ -1,0 +1,149 @@
+"""Runs and sweeps that go on in place: ``resume=DIR`` alone, the printed command, and jobs that failed."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from src.config.again import continued, quoted
+from src.population import checkpoint
+from src.rundir import RunDirectory
+from tests.conftest import ROOT
+
+KEYS = ["experiment=smoke", "replicas=2", "success.check_every=100", "task.length=20", "optimizer=msgd_c"]
+
+
+def train(*arguments, **keys):
+    command = [sys.executable, "-m", "src.train", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **keys)
+
+
+def finished(*arguments, status=0, **keys):
+    process = train(*arguments, **keys)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == status, err
+    assert "Traceback" not in err
+    return out, err
+
+
+def interrupted(directory, signum, *arguments):
+    """Starts a command, and stops it when a history is there; returns what it wrote to stderr."""
+    process = train(*arguments)
+    deadline = time.monotonic() + 120
+    while not (directory / "history.csv").is_file() or len((directory / "history.csv").read_text().splitlines()) < 4:
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(signum)
+    return process.communicate(timeout=60)[1]
+
+
+def assert_same_run(one, other):
+    """Parameters, and tables but for their seconds."""
+    parameters = [checkpoint.read(RunDirectory(path).checkpoint_file).parameters for path in (one, other)]
+    assert [name for name in parameters[0] if not torch.equal(parameters[0][name], parameters[1][name])] == []
+    for table in ("results.csv", "history.csv"):
+        pd.testing.assert_frame_equal(*[pd.read_csv(path / table).drop(columns="seconds") for path in (one, other)])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A sweep of two jobs that nothing disturbed."""
+    directory = tmp_path_factory.mktemp("whole")
+    finished("-m", *KEYS, "trainer.max_steps=3000", "seed=0,7", f"hydra.sweep.dir={directory}")
+    return directory
+
+
+@pytest.mark.parametrize(("signum", "name"), [(signal.SIGINT, "plain"), (signal.SIGTERM, "a [b] c'd")])
+def test_the_printed_command_goes_on_in_place_as_if_nothing_had_happened(tmp_path, whole, signum, name):
+    directory = tmp_path / name
+    err = interrupted(directory, signum, *KEYS, "trainer.max_steps=3000", f"hydra.run.dir={quoted(directory)}")
+    (printed,) = re.findall(r"^to go on: python -m src.train (.*)$", err, flags=re.MULTILINE)
+    finished(*shlex.split(printed))
+    assert_same_run(directory, whole / "0")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    events = EventAccumulator(str(directory), size_guidance={"scalars": 0})
+    events.Reload()
+    steps = [event.step for event in events.Scalars("train/loss")]
+    assert steps == sorted(set(steps)) and steps[-1] <= 3000
+    finished(*shlex.split(printed), status=2)  # the budget is spent
+    finished(*shlex.split(printed), "trainer.max_steps=3100")
+    assert pd.read_csv(directory / "results.csv")["updates"].max() in (3100, *range(3000))
+
+
+def test_what_may_not_change_is_refused_by_name(tmp_path, whole):
+    _, err = finished(f"resume={whole / '0'}", "optimizer.lr=.5", "trainer.max_steps=7000", status=2)
+    assert err == f"error: resume={whole / '0'}: was run with optimizer.lr=0.01, not 0.5\n"
+
+
+@pytest.mark.parametrize("job", ["0", "1"])
+def test_a_killed_sweep_goes_on(tmp_path, whole, job):
+    """Killed in its first or second job: done jobs are passed over, the killed one goes on, missing ones begin."""
+    sweep = ["-m", *KEYS, "trainer.max_steps=3000", "seed=0,7", f"hydra.sweep.dir={tmp_path}"]
+    interrupted(tmp_path / job, signal.SIGKILL, *sweep)
+    again = sweep if job == "0" else [f"resume={tmp_path}"]  # the same command again does it too
+    _, err = finished(*again)
+    assert err.count(": done") == int(job)
+    for number in ("0", "1"):
+        assert_same_run(tmp_path / number, whole / number)
+    table = pd.read_csv(tmp_path / "success_rate.csv")
+    pd.testing.assert_frame_equal(table, pd.read_csv(whole / "success_rate.csv"))
+
+
+OWN = '''
+from tasks.temporal_order import TemporalOrder
+
+class Failing(TemporalOrder):
+    """Temporal order that cannot draw more than a few mini-batches of 30 steps."""
+    drawn = 0
+
+    def draw(self, length, *rest):
+        Failing.drawn += length == 30
+        if length == 30 and Failing.drawn > 40:
+            raise RuntimeError("out of luck")
+        return super().draw(length, *rest)
+'''
+
+
+def test_a_job_that_fails_does_not_end_its_sweep(tmp_path):
+    (tmp_path / "failing.py").write_text(OWN)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    where = tmp_path / "sweep"
+    keys = ["experiment=smoke", "task._target_=failing.Failing", f"hydra.sweep.dir={where}"]
+    out, err = finished("-m", *keys, "task.length=20,30,40", status=1, env=environment)
+    assert f"error: {where / '1'}: RuntimeError: out of luck" in err and f"1 failed: {where / '1'}" in err
+    assert pd.read_csv(where / "success_rate.csv")["length"].tolist() == [20, 30, 40]
+    assert "out of luck" in (where / "1" / "error.txt").read_text()
+    (tmp_path / "failing.py").write_text(OWN.replace("> 40", "> 10**9"))  # mended
+    _, err = finished(f"resume={where}", env=environment)
+    assert err.count(": done") == 2 and not (where / "1" / "error.txt").exists()
+    assert pd.read_csv(where / "success_rate.csv")["interrupted"].tolist() == [0, 0, 0]
+
+
+def test_arguments_that_name_no_run_stay_as_they_are(tmp_path):
+    for arguments in ([], ["task.length=20"], ["resume=null"], [f"resume={tmp_path}"], ["-m", "seed=1,2", "--cfg=job"]):
+        assert continued(arguments) == arguments
+
+
+def test_ones_own_folder_is_remembered_and_what_is_given_wins(tmp_path):
+    hydra = tmp_path / ".hydra"
+    hydra.mkdir()
+    (hydra / "overrides.yaml").write_text("- task=mine\n- +optimizer.extra=1\n- trainer.max_steps=10\n- resume=x\n")
+    (hydra / "hydra.yaml").write_text(
+        "hydra: {overrides: {hydra: [hydra.run.dir=elsewhere, 'hydra.searchpath=[file://x]']},"
+        " runtime: {config_sources: [{path: /mine/conf, provider: command-line}]}}"
+    )
+    found = continued([f"resume={tmp_path}", "trainer.max_steps=20"])
+    assert found == [
+        *("--config-dir", "/mine/conf"),
+        *("task=mine", "+optimizer.extra=1", "hydra.searchpath=[file://x]"),
+        *(f"resume={tmp_path}", "trainer.max_steps=20"),
+        *(f"hydra.run.dir='{tmp_path}'", "hydra.mode=RUN"),
+    ]
