@@ -4,10 +4,10 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 
+from src import storage
 from src.config import RULES, check, leaves
 from src.config.keys import is_packable
 from src.config.overrides import diagnose
-from src import storage
 from src.run import run
 from tests.conftest import AUTOGRAD, CELLS, EXPERIMENTS, METHODS, ROOT, SIMPLEX, TASKS, TORCH, compose
 

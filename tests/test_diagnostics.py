@@ -1,5 +1,7 @@
 """What the diagnostics measure, against autograd and closed forms; and that looking changes nothing."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ import torch
 from src import recurrence
 from src.directions import Omega
 from src.network import Network
+from src.population import checkpoint
 from src.run import run
 from src.training.measure import jacobians, measure
 from tasks.batch import collate
@@ -124,6 +127,19 @@ def test_a_resumed_run_goes_on_with_its_measurements(tmp_path, stop):
         np.testing.assert_array_equal(whole[name], rest[name], err_msg=name)
     radii = [pd.read_csv(tmp_path / name / "results.csv")["spectral_radius"] for name in ("whole", "rest")]
     pd.testing.assert_series_equal(*radii)
+
+
+def test_measurements_beyond_the_checkpoint_are_made_anew(tmp_path):
+    """A run killed after a measurement and before the checkpoint of the same update."""
+    run(compose(*SMALL), tmp_path / "whole")
+    run(compose(*SMALL, "trainer.max_steps=10"), tmp_path / "killed")
+    last = tmp_path / "killed" / "checkpoints" / "last.ckpt"
+    assert checkpoint.read(last).outcomes["updates"] == [10] * 3
+    os.replace(last.with_name("previous.ckpt"), last)  # of five updates
+    run(compose(*SMALL, f"resume={tmp_path / 'killed'}"), tmp_path / "killed")
+    whole, rest = (np.load(tmp_path / name / "diagnostics.npz") for name in ("whole", "killed"))
+    for name in whole:
+        np.testing.assert_array_equal(whole[name], rest[name], err_msg=name)
 
 
 def test_figures_go_to_tensorboard(tmp_path):

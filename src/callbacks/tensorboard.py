@@ -40,7 +40,7 @@ class Metrics(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
         population = module.population
-        ended = module.stopping and population.interrupt is None  # an interrupted run's window goes on when it is resumed
+        ended = module.stopping and population.interrupt is None  # an interrupted run's window goes on later
         due = population.step % self.every == 0 or module.check_due or ended
         if due and not population.windows["log"].empty:
             means = {f"train/{metric}": mean for metric, mean in population.read("log").items()}

@@ -1,4 +1,4 @@
-"""The command line that goes on with what ``resume=DIR`` names: Hydra left the overrides of every run and sweep there."""
+"""The command line that goes on with what ``resume=DIR`` names: Hydra left the overrides of runs and sweeps there."""
 
 from collections.abc import Sequence
 from pathlib import Path

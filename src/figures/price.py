@@ -47,8 +47,8 @@ def price_losses(command: str, history: Path = HISTORY, length: int = 20_000) ->
     by_epoch.legend(frameon=False, fontsize=7, ncols=2)
     caption = (
         f"15 sequences of {length:,} steps, dense and LSTM layers of 64 units, learning rate .01, clipped at 1; median "
-        "and range of five seeds (0-4).\nDotted: the loss on fresh sequences of always answering the mean, and of a linear "
-        "regression. In 100 parts an epoch has 100 updates."
+        "and range of five seeds (0-4).\nDotted: the loss on fresh sequences of always answering the mean, and of a "
+        "linear regression. In 100 parts an epoch has 100 updates."
     ).replace(",000", " 000")
     return captioned(figure, caption, command)
 
