@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config import ConfigurationError, check, refuse
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
-from src.rundir import failures_under
+from src.rundir import RunDirectory, failures_under
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
@@ -28,7 +28,7 @@ class Jobs(Callback):
         """Refuses a job that cannot run, and a sweep that is started as a single job."""
         if config.hydra.sweeper.get("params") and config.resume is None:
             refuse([f"hydra.mode=RUN: {config.name} is a sweep; leave hydra.mode out or add -m"])
-        problems = check(config)
+        problems = check(config) or occupied(config)
         if problems:
             refuse(problems)
 
@@ -52,6 +52,16 @@ class Jobs(Callback):
             print(f"{len(failed)} failed: {', '.join(map(str, failed))}", file=sys.stderr)
             print(f"to try them again: python -m src.train resume={directory}", file=sys.stderr)
             raise SystemExit(1)  # Hydra would only warn of an exception
+
+
+def occupied(config: DictConfig) -> list[str]:
+    """A problem where a single run's directory holds another run, or where one is at work there."""
+    run = RunDirectory(config.hydra.run.dir)
+    if run.is_locked():
+        return [f"{run}: a run is at work there"]
+    if config.resume is None and run.has_checkpoint and not config.get("overwrite"):
+        return [f"{run}: holds a run already; resume={run} goes on with it, overwrite=true replaces it"]
+    return []
 
 
 def jobs_of(cfg: DictConfig) -> list[list[str]]:

@@ -126,9 +126,25 @@ def quiet() -> None:
 
 
 def run(cfg: DictConfig, directory: Path) -> Population:
-    """Trains a population and writes everything under ``directory``; an interrupted one comes back all the same."""
+    """Trains a population and writes everything under ``directory``; an interrupted one comes back all the same.
+
+    Raises:
+        ConfigurationError: a configuration that cannot run, or another run is at work in the directory.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        with RunDirectory(directory).locked():
+            return _run(cfg, directory)
+    except BlockingIOError as error:
+        raise ConfigurationError([f"{directory}: a run is at work there"]) from error
+
+
+def _run(cfg: DictConfig, directory: Path) -> Population:
+    """:func:`run` in a directory that is its own."""
     quiet()
     cfg.recurrence = settle_recurrence(cfg)
+    if cfg.resume is None:
+        RunDirectory(directory).clear()
     RunDirectory(directory).write_configuration(cfg)
     experiment = build(cfg)
     module = experiment.module

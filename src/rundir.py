@@ -5,8 +5,10 @@ configuration need not wait for it.
 """
 
 import csv
+import fcntl
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -162,6 +164,7 @@ class RunDirectory:
         self.previous_checkpoint_file = self.path / "checkpoints" / PREVIOUS
         self.diagnostics_file = self.path / "diagnostics.npz"
         self.failure_file = self.path / FAILURE_FILE
+        self.lock_file = self.path / ".lock"
 
     @classmethod
     def of_checkpoint(cls, file: str | Path) -> "RunDirectory":
@@ -180,6 +183,35 @@ class RunDirectory:
         """Files that a trained population is read from and that are not there."""
         lost = [file for file in (self.config_file, self.results_file) if not file.is_file()]
         return lost if self.has_checkpoint else [*lost, self.checkpoint_file]
+
+    # -- whose it is -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other runs out of the directory while this one is at work; a lock ends with its process.
+
+        Raises:
+            BlockingIOError: another run is at work there.
+        """
+        with self.lock_file.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+
+    def is_locked(self) -> bool:
+        """Whether a run is at work there."""
+        if not self.lock_file.is_file():
+            return False
+        try:
+            with self.locked():
+                return False
+        except BlockingIOError:
+            return True
+
+    def clear(self) -> None:
+        """Removes what a former run left that a new one would go on with, or that would stand beside its own."""
+        for pattern in ("checkpoints/*.ckpt", "diagnostics.npz", "events.out.tfevents.*", FAILURE_FILE):
+            for file in self.path.glob(pattern):
+                file.unlink()
 
     # -- writing -------------------------------------------------------------------------------------------------------
 

@@ -147,3 +147,23 @@ def test_ones_own_folder_is_remembered_and_what_is_given_wins(tmp_path):
         *(f"resume={tmp_path}", "trainer.max_steps=20"),
         *(f"hydra.run.dir='{tmp_path}'", "hydra.mode=RUN"),
     ]
+
+
+def test_a_second_run_is_kept_out_of_a_directory(tmp_path):
+    """While the first is at work, and afterwards, unless it is meant; the first one's files stay as they are."""
+    where = f"hydra.run.dir={tmp_path}"
+    first = train(*KEYS, "trainer.max_steps=100000", where)
+    while not (tmp_path / "history.csv").is_file():
+        assert first.poll() is None
+        time.sleep(0.02)
+    for second in ([*KEYS, where], [*KEYS, where, "overwrite=true"], [f"resume={tmp_path}"]):
+        assert finished(*second, status=2)[1] == f"error: {tmp_path}: a run is at work there\n"
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=60)
+    results = (tmp_path / "results.csv").read_text()
+    words = f"error: {tmp_path}: holds a run already; resume={tmp_path} goes on with it, overwrite=true replaces it\n"
+    assert finished(*KEYS, "seed=5", where, status=2)[1] == words
+    assert (tmp_path / "results.csv").read_text() == results
+    finished(*KEYS, "seed=5", where, "trainer.max_steps=20", "overwrite=true")
+    assert pd.read_csv(tmp_path / "results.csv")["seed"].tolist() == [5, 6]
+    assert checkpoint.read(tmp_path / "checkpoints" / "previous.ckpt").outcomes["seeds"] == [5, 6]

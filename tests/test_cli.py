@@ -165,4 +165,4 @@ def test_interruptions_end_after_the_update_with_everything_written(tmp_path, si
         assert not (tmp_path / "1").exists()
     else:
         assert "to go on with this one: python -m src.train" in err
-        assert re.search(r"0/0 solved, 2 interrupted", out)
+        assert re.search(r"0/2 solved so far, 2 interrupted", out)

@@ -21,7 +21,7 @@ from src.trained import load_population, load_replica
 from tasks.batch import collate
 from tasks.data import TrainingData
 from tasks.task import Classification, Split
-from tests.conftest import compose, make_architecture, make_task
+from tests.conftest import compose, make_architecture, make_cell, make_task
 
 pytestmark = pytest.mark.usefixtures("as_before")
 RECURRENCES = [pytest.param(FUSED, marks=pytest.mark.skipif(not cpu.available(), reason="no compiler")), REFERENCE]
@@ -182,6 +182,16 @@ def test_a_backend_of_ones_own_is_settled_for_a_population(monkeypatch):
     finally:
         torch.set_num_threads(before)
     assert (chosen.backend, chosen.threads, chosen.reason) == ("counting", 2, None) and len(made) == 1
+
+
+@pytest.mark.parametrize(("asked", "wanted"), [(None, 1), (2, 2)])
+def test_a_cell_run_by_autograd_has_one_thread_unless_told_otherwise(asked, wanted):
+    before = torch.get_num_threads()
+    try:
+        chosen = recurrence.settle(recurrence.AUTO, make_cell("gru"), torch.device("cpu"), asked)
+        assert chosen.threads == torch.get_num_threads() == wanted
+    finally:
+        torch.set_num_threads(before)
 
 
 class Odd(Classification):

@@ -130,6 +130,7 @@ def test_interrupted_replicas_are_beside_the_rate(tmp_path):
     write_run(tmp_path / "1", [(1, "budget", None, 100_000)])  # finished since
     table = success_rates(collect([tmp_path]))
     assert table[["replicas", "solved", "interrupted"]].values.tolist() == [[2, 1, 1]]
+    assert table[["rate", "ci_low", "ci_high", "median_solved_at"]].isna().all(axis=None)
     write_run(tmp_path / "only" / "2", [(0, "interrupted", None, 5)], "optimizer=msgd")
     alone = success_rates(collect([tmp_path / "only"]))
     assert alone.loc[0, "replicas"] == 0 and np.isnan(alone.loc[0, "rate"])

@@ -182,6 +182,191 @@ def clipping_thresholds() -> list[str]:
     return markdown(["θ", "solved", "median updates"], rows)
 
 
+def chunk_limit() -> list[str]:
+    """Solved of five by the steps that the gradient reaches back, and the range of the least errors."""
+    steps = "callbacks.truncated_bptt.steps"
+    replicas = read("chunk_limit")
+    lengths = sorted(replicas[steps].unique())
+    rows = []
+    for task, of_task in replicas.groupby("task", sort=False):
+        rows.append([task.replace("_", " "), *(_count_and_errors(_of(of_task, **{steps: back})) for back in lengths)])
+    return markdown(["gradient reaches back, steps", *(f"{back:.0f}" for back in lengths)], rows)
+
+
+def _count_and_errors(alike: pd.DataFrame) -> str:
+    """Solved, and the least and the largest of the best errors in per cent."""
+    if alike.empty:
+        return NOT_RUN
+    low = 100 * alike["best_error"].min()
+    high = 100 * alike["best_error"].max()
+    return f"{alike['solved_at'].notna().sum()} of {len(alike)}<br>{low:.2g}–{high:.2g} %"
+
+
+MIXED = {
+    "one_percent": ("basic tanh", "under 1 % wrong", ".01"),
+    "no_error": ("basic tanh", "none wrong", ".01"),
+    "falling": ("basic tanh", "none wrong, goes on", ".01, halved every 200 000"),
+    "smart": ("smart tanh", "none wrong", ".01"),
+}
+"""Start, rule and learning rate of each run of networks for the lengths from 50 to 200."""
+
+
+def mixed_passes() -> list[str]:
+    """When each seed first passed the test of ten drawn lengths."""
+    replicas = read("pascanu_mixed")
+    rows = []
+    for run, names in MIXED.items():
+        alike = _of(replicas, run=run).sort_values("seed")
+        at = ["not" if np.isnan(updates) else thousands(updates) for updates in alike["solved_at"]]
+        rows.append([*names, *at, thousands(alike["updates"].max())])
+    return markdown(
+        ["start", "rule", "learning rate", *(f"seed {seed}" for seed in range(5)), "updates, at most"], rows
+    )
+
+
+def mixed_errors() -> list[str]:
+    """How many networks make no error at each length, and the median of their errors."""
+    evaluation = read("pascanu_mixed", "evaluation")
+    rows = []
+    for (run, updates), alike in evaluation.groupby(["run", "updates"], sort=False):
+        cells = []
+        for length in FAR:
+            error = _of(alike, length=length)["error"]
+            cells.append(f"{(error == 0).sum()}<br>{100 * error.median():.2g}")
+        start, rule, _ = MIXED[run]
+        rows.append([f"{start}, {rule}", updates, thousands(alike["sequences"].iloc[0]), *cells])
+    return markdown(["networks", "after updates", "sequences", *map(str, FAR)], rows)
+
+
+def released_log() -> list[str]:
+    """The log that came with the released code, beside our five seeds from its start, and from the other one."""
+    columns = [_milestones(run) for run in ("smart", "no_error")]
+    theirs = {
+        "off chance (under 60 % wrong) after": "8 000",
+        "first under 1 % wrong after": "280 000",
+        "none wrong after": "336 000",
+        "largest gradient norm, mean over 2 000 updates": "33 367",
+        "ρ(W) at the end": "1.24",
+    }
+    rows = [[name, log, *(column[name] for column in columns)] for name, log in theirs.items()]
+    return markdown(["", "log, one run", "ours, smart tanh", "ours, basic tanh"], rows)
+
+
+def _milestones(run: str) -> dict[str, str]:
+    """When the seeds of a run came where, in the order of seeds."""
+    history = _of(read("pascanu_mixed", "history"), run=run).sort_values("step")
+    replicas = _of(read("pascanu_mixed"), run=run).sort_values("seed")
+    seeds = [history[history["seed"] == seed] for seed in replicas["seed"]]
+    return {
+        "off chance (under 60 % wrong) after": _list(_first(own, 0.6) for own in seeds),
+        "first under 1 % wrong after": _list(_first(own, 0.01) for own in seeds),
+        "none wrong after": _list(_first(own, 1e-9) for own in seeds),
+        "largest gradient norm, mean over 2 000 updates": _list(_power(own["grad_norm"].max()) for own in seeds),
+        "ρ(W) at the end": _list(f"{radius:.2f}" for radius in replicas["spectral_radius"]),
+    }
+
+
+def _first(history: pd.DataFrame, error: float) -> str:
+    """Updates at the first test with fewer wrong than this."""
+    below = history.loc[history["error"] < error, "step"]
+    return thousands(below.min()) if len(below) else "not"
+
+
+def _power(number: float) -> str:
+    """A number of a few digits, or a power of ten."""
+    return thousands(number) if number < 1e6 else f"10^{np.log10(number):.0f}"
+
+
+def _list(texts: Iterable[str]) -> str:
+    return ", ".join(texts)
+
+
+def other_tasks() -> list[str]:
+    """The tasks besides temporal order: a network for length 50, and one for 50 to 200."""
+    alone = read("all_tasks")
+    mixed = read("pascanu_tasks")
+    rows = []
+    for task in ("addition", "multiplication", "temporal_order_3bit", "permutation"):
+        cells = [_passes(_of(replicas, task=task)) for replicas in (alone, mixed)]
+        rows.append([task.replace("_", " "), *cells])
+    return markdown(["task", "length 50", "50 to 200"], rows)
+
+
+def memorization() -> list[str]:
+    """Noiseless memorization: a network for each length."""
+    replicas = read("pascanu_memorization")
+    lengths = sorted(replicas["length"].unique())
+    rows = []
+    for task, of_task in replicas.groupby("task"):
+        rows.append([task.replace("_", " "), *(_passes(_of(of_task, length=length)) for length in lengths)])
+    return markdown(["task", *map(str, lengths)], rows)
+
+
+def _passes(alike: pd.DataFrame) -> str:
+    """The rate, when the last one passed, or the least errors of those that did not."""
+    if alike.empty:
+        return NOT_RUN
+    failed = alike["solved_at"].isna()
+    text = rate(alike)
+    if not failed.all():
+        text += f"<br>the last after {thousands(alike['solved_at'].max())}"
+    if failed.any():
+        error = 100 * alike.loc[failed, "best_error"]
+        text += f"<br>the others {error.min():.2g}–{error.max():.2g} % wrong after {thousands(alike['updates'].max())}"
+    return text
+
+
+# -- Galvan ------------------------------------------------------------------------------------------------------------
+
+
+def galvan_rho() -> list[str]:
+    """Clipped SGD on temporal order by its start, at Galvan's setting and at another one."""
+    replicas = read("galvan_rho")
+    lengths = sorted(replicas["length"].unique())
+    rows = []
+    for (batch, lr), of_setting in replicas.groupby(["task.batch_size", "optimizer.lr"], sort=False):
+        for radius, name in ((1.2, "ρ = 1.2"), (np.nan, "as drawn")):
+            own = of_setting["cell.spectral_radius"]
+            of_start = of_setting[own.isna() if np.isnan(radius) else own == radius]
+            setting = (
+                f"batches of {batch}, lr {fraction(lr, 3).rstrip('0')}, {thousands(of_start['updates'].max())} updates"
+            )
+            cells = [
+                rate(_of(of_start, length=length)) if len(_of(of_start, length=length)) else NOT_RUN
+                for length in lengths
+            ]
+            rows.append([name, setting, *cells])
+    return markdown(["start", "setting", *map(str, lengths)], rows)
+
+
+def galvan_simplex() -> list[str]:
+    """Clipped SGD, the simplex direction, and the latter with switching, at length 50."""
+    replicas = read("galvan_simplex")
+    names = {"msgd_c": "clipped SGD", "simplex": "simplex direction", "simplex_switching": "with switching"}
+    rows = [
+        [name, rate(_of(replicas, optimizer=key)), median(_of(replicas, optimizer=key))] for key, name in names.items()
+    ]
+    return markdown(["method", "solved", "median updates"], rows)
+
+
+RIVALS = {
+    ("smart_tanh", "msgd_cr"): "smart tanh, MSGD-CR",
+    ("lstm", "msgd_c"): "LSTM, MSGD-C",
+    ("lstm", "adam"): "LSTM, Adam, clipped",
+}
+
+
+def rivals() -> list[str]:
+    """A plain network with Ω beside LSTMs, at length 50."""
+    replicas = read("rivals")
+    tasks = ["temporal_order", "addition"]
+    rows = []
+    for (cell, optimizer), name in RIVALS.items():
+        alike = _of(replicas, cell=cell, optimizer=optimizer)
+        rows.append([name, *(_passes(_of(alike, task=task)) for task in tasks)])
+    return markdown(["network and method", *(task.replace("_", " ") for task in tasks)], rows)
+
+
 # -- Muccino -----------------------------------------------------------------------------------------------------------
 
 
@@ -238,6 +423,15 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "comparisons": comparisons,
     "omega_unclipped": omega_unclipped,
     "clipping_thresholds": clipping_thresholds,
+    "chunk_limit": chunk_limit,
+    "mixed_passes": mixed_passes,
+    "mixed_errors": mixed_errors,
+    "released_log": released_log,
+    "other_tasks": other_tasks,
+    "memorization": memorization,
+    "galvan_rho": galvan_rho,
+    "galvan_simplex": galvan_simplex,
+    "rivals": rivals,
     "price": price,
     "price_further": price_further,
 }

@@ -63,6 +63,7 @@ KEYS = (
     aside("name", packable=True),
     aside("block", whole(1), required=True),
     aside("threads", whole(1, optional=True), required=True),
+    aside("overwrite", FLAG),
     Key("recurrence", NAME, required=True),
     aside("resume", DIRECTORY, required=True),
     Key("success.max_error", FRACTION, required=True),

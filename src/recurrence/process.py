@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from src.cells import Cell
+from src.cells import AutogradCell, Cell
 from src.recurrence.backend import Backend
 from src.recurrence.cpu import Compiled
 from src.recurrence.reference import Reference
@@ -96,12 +96,13 @@ def settle(name: str, cell: Cell, device: torch.device, threads: int | None = No
 
     Args:
         name: as for :func:`use`.
-        threads: of the CPU; None: all cores.
+        threads: of the CPU; None: all cores, but one for a cell run by autograd, whose many small operations would
+            spend their time waiting for each other.
 
     Raises:
         src.recurrence.backend.Unavailable: a backend that cannot be had here.
     """
-    count = threads or THREADS
+    count = threads or (1 if isinstance(cell, AutogradCell) else THREADS)
     installed = use(name, count)
     backend = backend_of(cell, torch.empty(0, device=device))
     torch.set_num_threads(count if backend.wants_torch_threads else 1)

@@ -64,13 +64,11 @@ def _number(name: str, value: float) -> str:
 
 
 def rate(results: Sequence[dict[str, Any]]) -> str:
-    """Solved replicas of those that finished, with Wilson's interval."""
+    """Solved replicas of all, with Wilson's interval; without it where some were interrupted."""
     solved = sum(bool(result["solved"]) for result in results)
-    finished = sum(result["status"] != INTERRUPTED for result in results)
-    words = f"{solved}/{finished} solved"
-    if finished:
-        low, high = wilson(solved, finished)
-        words += f" ({100 * solved / finished:.0f} %, 95 % interval {100 * low:.0f}-{100 * high:.0f} %)"
-    if finished < len(results):
-        words += f", {len(results) - finished} interrupted"
-    return words
+    interrupted = sum(result["status"] == INTERRUPTED for result in results)
+    words = f"{solved}/{len(results)} solved"
+    if interrupted:
+        return f"{words} so far, {interrupted} interrupted"
+    low, high = wilson(solved, len(results))
+    return f"{words} ({100 * solved / len(results):.0f} %, 95 % interval {100 * low:.0f}-{100 * high:.0f} %)"

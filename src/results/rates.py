@@ -60,9 +60,10 @@ LOSSES = (
 def success_rates(replicas: Sequence[Replica]) -> pd.DataFrame:
     """One row per configuration: solved replicas of those that finished, with Wilson's 95 % interval.
 
-    ``median_solved_at`` is over all that finished. A replica that did not solve the task counts as later than any; the
-    cell is empty where the median did not solve it. Interrupted replicas are counted in their own column only. The
-    configuration of each row is in ``attrs["configs"]``.
+    ``median_solved_at`` is over all. A replica that did not solve the task counts as later than any; the cell is empty
+    where the median did not solve it. Where some were interrupted there is neither rate nor interval nor median: who is
+    quick finishes first, so that those who finished would flatter. The configuration of each row is in
+    ``attrs["configs"]``.
     """
     groups = by_config(replicas)
     keys = differing(groups)
@@ -82,8 +83,9 @@ def success_rate(alike: Sequence[Replica]) -> dict[str, float]:
     counts = {"replicas": len(done), "interrupted": len(alike) - len(done)}
     solved_at = [int(outcome["solved_at"]) if outcome["solved"] else math.inf for outcome in done]
     solved = sum(math.isfinite(at) for at in solved_at)
-    if not done:
-        return counts | dict.fromkeys(("rate", "ci_low", "ci_high", "median_solved_at"), math.nan) | {"solved": 0}
+    if not done or len(done) < len(alike):
+        none = dict.fromkeys(("rate", "ci_low", "ci_high", "median_solved_at"), math.nan)
+        return counts | none | {"solved": solved}
     low, high = wilson(solved, len(done))
     median = float(np.median(solved_at))
     return counts | {

@@ -28,11 +28,9 @@ def show_success_rates(replicas: Sequence[Replica], table: pd.DataFrame, out: Pa
     rows["method"] = [names[config] for config in table.attrs["configs"]]
     same = [column for column in rows.columns if rows[column].nunique() == 1]
     title = ", ".join(["success rates", *(f"{column} {rows[column].iloc[0]}" for column in same)])
-    rows["solved"] = table["solved"].astype(str) + "/" + table["replicas"].astype(str)
+    rows["solved"] = _solved(table)
     rows["95 % interval"] = _intervals(table)
     rows["median solved at"] = table["median_solved_at"].map(lambda at: "" if pd.isna(at) else f"{at:,.0f}")
-    if table["interrupted"].any():
-        rows["interrupted"] = table["interrupted"].astype(str)
     printed = Table(title=title, title_justify="left", caption=paired(replicas), caption_justify="left")
     shown = rows.drop(columns=same)
     for column in shown.columns:
@@ -42,6 +40,15 @@ def show_success_rates(replicas: Sequence[Replica], table: pd.DataFrame, out: Pa
     console = Console()
     console.print(printed)
     console.print(f"in {out}: {SUCCESS_RATE}.csv, {SUCCESS_RATE}.png, {ERROR}.png (and .svg)", soft_wrap=True)
+
+
+def _solved(table: pd.DataFrame) -> list[str]:
+    """Solved of all; where some replicas were interrupted, how many have solved the task so far."""
+    texts = []
+    for solved, finished, interrupted in table[["solved", "replicas", "interrupted"]].itertuples(index=False):
+        so_far = " so far" if interrupted else ""
+        texts.append(f"{solved}/{finished + interrupted}{so_far}")
+    return texts
 
 
 def _lengths(table: pd.DataFrame) -> pd.Series:
