@@ -164,5 +164,5 @@ def test_interruptions_end_after_the_update_with_everything_written(tmp_path, si
         assert table["interrupted"].tolist() == [2] and table["replicas"].tolist() == [0]
         assert not (tmp_path / "1").exists()
     else:
-        assert "to go on with this one: python -m src.train" in err
+        assert f"to go on: python -m src.train resume={tmp_path}/0" in err
         assert re.search(r"0/2 solved so far, 2 interrupted", out)
