@@ -1,18 +1,24 @@
 """Hydra callback: every job is checked before the first one trains, and a sweep ends with its table and plots."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import ConfigurationError, check, refuse
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
 from src.rundir import RunDirectory, failures_under
+
+PASSED_OVER = 1.0
+"""Seconds in which no job is trained."""
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
@@ -37,6 +43,23 @@ class Jobs(Callback):
         problems = sweep_problems(config)
         if problems:
             refuse(problems)
+        self.jobs = len(jobs_of(config))
+        self.begun = perf_counter()
+        self.took: list[float] = []
+
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Says how far a sweep is, where its jobs run one after the other in this process."""
+        self.job_begun = perf_counter()
+        if config.hydra.mode == RunMode.MULTIRUN and getattr(self, "jobs", 0):
+            print(
+                how_far(int(config.hydra.job.num), self.jobs, self.job_begun - self.begun, self.took), file=sys.stderr
+            )
+
+    def on_job_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Notes what a job took; one that was done already says nothing about the others."""
+        seconds = perf_counter() - self.job_begun
+        if config.hydra.mode == RunMode.MULTIRUN and getattr(self, "jobs", 0) and seconds > PASSED_OVER:
+            self.took.append(seconds)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Writes tables and figures of the sweep; names jobs that failed, and ends the program with 1 if there are."""
@@ -52,6 +75,29 @@ class Jobs(Callback):
             print(f"{len(failed)} failed: {', '.join(map(str, failed))}", file=sys.stderr)
             print(f"to try them again: python -m src.train resume={directory}", file=sys.stderr)
             raise SystemExit(1)  # Hydra would only warn of an exception
+
+
+def how_far(number: int, jobs: int, gone: float, took: Sequence[float]) -> str:
+    """One line: which job begins, the time that has gone, and the time that is left if the others take as long.
+
+    Args:
+        number: of the job, from 0.
+        jobs: how many there are.
+        gone: seconds since the sweep began.
+        took: seconds of each job that was trained.
+    """
+    line = f"job {number + 1} of {jobs}"
+    if not took:
+        return line
+    left = sum(took) / len(took) * (jobs - number)
+    return f"{line}, {duration(gone)} gone, about {duration(left)} left"
+
+
+def duration(seconds: float) -> str:
+    """A time in seconds, minutes or hours."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def occupied(config: DictConfig) -> list[str]:

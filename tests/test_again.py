@@ -14,6 +14,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from src.config.again import continued, quoted
+from src.jobs import how_far
 from src.population import checkpoint
 from src.rundir import RunDirectory
 from tests.conftest import ROOT
@@ -90,11 +91,18 @@ def test_a_killed_sweep_goes_on(tmp_path, whole, job):
     interrupted(tmp_path / job, signal.SIGKILL, *sweep)
     again = sweep if job == "0" else [f"resume={tmp_path}"]  # the same command again does it too
     _, err = finished(*again)
-    assert err.count(": done") == int(job)
+    assert err.count(": done") == int(job) and "job 2 of 2" in err
     for number in ("0", "1"):
         assert_same_run(tmp_path / number, whole / number)
     table = pd.read_csv(tmp_path / "success_rate.csv")
     pd.testing.assert_frame_equal(table, pd.read_csv(whole / "success_rate.csv"))
+
+
+def test_how_far_a_sweep_is():
+    assert how_far(0, 15, 0.1, []) == "job 1 of 15"
+    assert how_far(3, 15, 305, [100, 110, 90]) == "job 4 of 15, 5 min gone, about 20 min left"
+    assert how_far(1, 2, 9000, [9000]) == "job 2 of 2, 2.5 h gone, about 2.5 h left"
+    assert how_far(14, 15, 30, [2, 3]) == "job 15 of 15, 30 s gone, about 2 s left"
 
 
 OWN = '''
