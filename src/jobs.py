@@ -9,8 +9,8 @@ from typing import Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import ConfigurationError, check, refuse
@@ -30,6 +30,12 @@ class Jobs(Callback):
     jobs of a sweep are composed.
     """
 
+    def __init__(self) -> None:
+        self.jobs = 0  # of a sweep, where they are known beforehand
+        self.begun = 0.0
+        self.job_begun = 0.0
+        self.took: list[float] = []  # seconds of each job that was trained
+
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuses a job that cannot run, and a sweep that is started as a single job."""
         if config.hydra.sweeper.get("params") and config.resume is None:
@@ -45,20 +51,18 @@ class Jobs(Callback):
             refuse(problems)
         self.jobs = len(jobs_of(config))
         self.begun = perf_counter()
-        self.took: list[float] = []
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Says how far a sweep is, where its jobs run one after the other in this process."""
         self.job_begun = perf_counter()
-        if config.hydra.mode == RunMode.MULTIRUN and getattr(self, "jobs", 0):
-            print(
-                how_far(int(config.hydra.job.num), self.jobs, self.job_begun - self.begun, self.took), file=sys.stderr
-            )
+        if self.jobs:
+            gone = self.job_begun - self.begun
+            print(how_far(int(config.hydra.job.num), self.jobs, gone, self.took), file=sys.stderr)
 
-    def on_job_end(self, config: DictConfig, **kwargs: Any) -> None:
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Notes what a job took; one that was done already says nothing about the others."""
         seconds = perf_counter() - self.job_begun
-        if config.hydra.mode == RunMode.MULTIRUN and getattr(self, "jobs", 0) and seconds > PASSED_OVER:
+        if seconds > PASSED_OVER:
             self.took.append(seconds)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
