@@ -8,15 +8,18 @@ from src.results.report import report
 
 
 def main() -> None:
-    """The command line: 0 done, 2 no results or conflicting ones."""
+    """The command line: 0 done, 1 some runs could not be read, 2 no results or conflicting ones."""
     parser = argparse.ArgumentParser(prog="python -m src.curves", description=__doc__)
     parser.add_argument("directories", metavar="DIR", nargs="+", type=Path, help="searched for runs at any depth")
     parser.add_argument("--out", type=Path, help="where to write; default: DIR, or ./curves for several")
     arguments = parser.parse_args()
+    skipped: list[str] = []
     try:
-        report(arguments.directories, arguments.out)
+        report(arguments.directories, arguments.out, skipped)
     except ConfigurationError as error:
         refuse(error.problems)
+    if skipped:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

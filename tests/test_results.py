@@ -180,6 +180,35 @@ def test_every_replica_is_in_one_table(tmp_path):
     assert table["solved_at"].dropna().tolist() == [4000]
 
 
+JUNK = {
+    "empty": b"",
+    "zeros": b"\0" * 500,
+    "not text": bytes(range(128, 256)),
+    "other columns": b"a,b\n1,2\n",
+    "words for numbers": b"",
+    "prose": b"Dear reader,\nthis is a letter, not a table.\n",
+}
+
+
+@pytest.mark.parametrize("name", ["results.csv", "history.csv", "config.yaml"])
+@pytest.mark.parametrize("junk", JUNK)
+def test_files_that_others_wrote_are_named_and_skipped(tmp_path, name, junk):
+    rows = [(0, "solved", 4000, 4000)]
+    write_run(tmp_path / "0", rows)
+    write_run(tmp_path / "1", rows, "seed=1")
+    file = tmp_path / "1" / name
+    if junk == "words for numbers":
+        file.write_text(file.read_text().replace("4000", "many").replace("2000", "many"))
+        if name == "config.yaml":
+            file.write_text("task: many\n")
+    else:
+        file.write_bytes(JUNK[junk])
+    skipped = []
+    assert [replica.outcome["seed"] for replica in collect([tmp_path], skipped)] == [0]
+    (problem,) = skipped
+    assert problem.startswith(f"{file}: ") and "\n" not in problem
+
+
 def test_command_line(tmp_path):
     command = [sys.executable, "-m", "src.curves"]
     empty = subprocess.run([*command, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
@@ -192,3 +221,9 @@ def test_command_line(tmp_path):
         [*command, str(tmp_path / "0"), "--out", str(tmp_path / "out")], cwd=ROOT, capture_output=True
     )
     assert fine.returncode == 0 and (tmp_path / "out" / "success_rate.png").is_file()
+    (tmp_path / "0" / "results.csv").write_text("")
+    (tmp_path / "1" / "results.csv").touch()
+    junk = subprocess.run(
+        [*command, str(tmp_path), "--out", str(tmp_path / "out")], cwd=ROOT, capture_output=True, text=True
+    )
+    assert junk.returncode == 1 and junk.stderr.startswith(f"skipped: {tmp_path / '0' / 'results.csv'}: ")

@@ -1,6 +1,6 @@
 """Reads what runs left under directories: every replica once."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,17 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from src.config import ConfigurationError, science
-from src.rundir import INTERRUPTED, RESULTS, RunDirectory, runs_under
+from src.config.errors import first_line
+from src.rundir import HISTORY, INTERRUPTED, RESULTS, RunDirectory, runs_under
 
 NOT_COMPARED = ("seconds", "spectral_radius", "loss", "test_loss")
 """Columns that two runs of the same configuration and seed may differ in."""
 
 LOSSES = ("loss", "test_loss")
 """Columns that are the outcome where answers are neither right nor wrong."""
+
+NEEDED = tuple(column for column in RESULTS if column != "test_loss")
+"""Columns without which a results.csv is none; the one left out came later than the others."""
 
 OUTCOME = tuple(column for column in RESULTS if column not in NOT_COMPARED)
 
@@ -57,8 +61,16 @@ class Replica:
         return self.finished, int(self.outcome["updates"])
 
 
-def collect(directories: Iterable[str | Path]) -> list[Replica]:
+class UnreadableRun(Exception):
+    """A run directory with a file that is not what a run leaves. The message is one line and names the file."""
+
+
+def collect(directories: Iterable[str | Path], skipped: list[str] | None = None) -> list[Replica]:
     """Every replica under the directories, each configuration and seed once.
+
+    Args:
+        directories: searched for runs at any depth.
+        skipped: gets one line for each run that cannot be read.
 
     Raises:
         ConfigurationError: two finished replicas of the same configuration and seed have different outcomes.
@@ -66,7 +78,13 @@ def collect(directories: Iterable[str | Path]) -> list[Replica]:
     kept: dict[tuple[Config, int], Replica] = {}
     conflicts = []
     for run in runs_under(directories):
-        for new in replicas_of(run):
+        try:
+            found = list(replicas_of(run))
+        except UnreadableRun as problem:
+            if skipped is not None:
+                skipped.append(str(problem))
+            continue
+        for new in found:
             seed = new.outcome["seed"]
             old = kept.setdefault((new.config, seed), new)
             if old is new:
@@ -81,16 +99,44 @@ def collect(directories: Iterable[str | Path]) -> list[Replica]:
 
 
 def replicas_of(run: RunDirectory) -> Iterator[Replica]:
-    """The replicas of one run, in the order of its table."""
-    cfg = run.configuration()
+    """The replicas of one run, in the order of its table.
+
+    Raises:
+        UnreadableRun: a file of the run is not what a run leaves.
+    """
+    cfg = _read(run.config_file, run.configuration)
+    for part in ("task.name", "task.length", "cell.name", "optimizer.name"):
+        if OmegaConf.select(cfg, part) is None:
+            raise UnreadableRun(f"{run.config_file}: no {part}, so no configuration of a run")
     config = tuple(science(cfg).items())
     task = {str(key): value for key, value in OmegaConf.to_container(cfg.task).items()}  # type: ignore[union-attr]
-    history = run.read_history()
+    results = _read(run.results_file, run.read_results)
+    _demand_columns(run.results_file, results, NEEDED, ("seed", "updates"))
+    history = _read(run.history_file, run.read_history)
+    _demand_columns(run.history_file, history, HISTORY, ("seed", "step") if len(history) else ())
     nothing = history.iloc[:0]
-    by_seed = {int(seed): rows for seed, rows in history.groupby("seed")}  # type: ignore[call-overload]
-    for row in run.read_results().to_dict("records"):
+    by_seed = {int(seed): rows for seed, rows in history.groupby("seed")}
+    for row in results.to_dict("records"):
         outcome = {str(column): value for column, value in row.items()}
         yield Replica(config, outcome, by_seed.get(outcome["seed"], nothing), run.results_file, task)
+
+
+def _read(file: Path, reader: Callable[[], Any]) -> Any:
+    """What a reader finds in a file."""
+    try:
+        return reader()
+    except Exception as error:  # whatever a file that others wrote leads to
+        raise UnreadableRun(f"{file}: cannot be read: {first_line(error)}") from error
+
+
+def _demand_columns(file: Path, table: pd.DataFrame, columns: Sequence[str], whole: Sequence[str]) -> None:
+    """Refuses a table without these columns, or with other than whole numbers in some of them."""
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise UnreadableRun(f"{file}: no column {', '.join(missing)}")
+    odd = [column for column in whole if not pd.api.types.is_integer_dtype(table[column])]
+    if odd:
+        raise UnreadableRun(f"{file}: other than whole numbers in {', '.join(odd)}")
 
 
 def contradict(old: Replica, new: Replica) -> bool:

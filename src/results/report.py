@@ -1,6 +1,7 @@
 """Tables and figures of all runs under some directories, however they ended."""
 
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from src.results.tables import show_losses, show_success_rates
 from src.rundir import CURVES, ERROR, LOSS, REPLICAS, SUCCESS_RATE, figure_files, table_file
 
 
-def report(directories: Sequence[Path], out: Path | None = None) -> pd.DataFrame:
+def report(directories: Sequence[Path], out: Path | None = None, skipped: list[str] | None = None) -> pd.DataFrame:
     """Writes the tables and figures of a sweep, prints its table and returns it.
 
     Written are replicas.csv with one row per replica; success_rate.csv, success_rate and error as .png and .svg, and
@@ -26,11 +27,15 @@ def report(directories: Sequence[Path], out: Path | None = None) -> pd.DataFrame
     Args:
         directories: searched for runs at any depth.
         out: where to write; if not given, the directory, or ``curves`` for several.
+        skipped: gets one line for each run that cannot be read; they are printed too.
 
     Raises:
         ConfigurationError: there are no results, or conflicting ones.
     """
-    replicas = collect(directories)
+    skipped = [] if skipped is None else skipped
+    replicas = collect(directories, skipped)
+    for problem in skipped:
+        print(f"skipped: {problem}", file=sys.stderr)
     if not replicas:
         raise ConfigurationError([f"no results under {', '.join(map(str, directories))}"])
     if out is None:
