@@ -415,15 +415,19 @@ def finish(process):
     return process.returncode, out.strip(), err
 
 
-def test_two_processes_may_build_at_once_and_a_damaged_library_is_built_again(tmp_path):
-    both = [finish(process) for process in [start(tmp_path), start(tmp_path)]]
-    assert [code for code, _, _ in both] == [0, 0], both
+def test_of_processes_that_begin_at_once_one_builds_and_a_damaged_library_is_built_again(tmp_path):
+    """The compiler is one that counts its calls."""
+    compiler = tmp_path / "counting"
+    real = shutil.which("c++")
+    compiler.write_text(f'#!/bin/sh\ncase "$*" in *cpu.so*) echo >> {tmp_path}/calls;; esac\nexec {real} "$@"\n')
+    compiler.chmod(0o755)
+    all_four = [finish(process) for process in [start(tmp_path, CXX=str(compiler)) for _ in range(4)]]
+    assert [code for code, _, _ in all_four] == [0] * 4, all_four
+    assert (tmp_path / "calls").read_text() == "\n"
     folder = tmp_path / "rnn-long-memory"
-    assert {path.suffix for path in folder.iterdir()} == {".so"}  # nothing half-done is left
-    library = Path(both[0][1])
-    for other in folder.iterdir():  # two that began at once may differ
-        if other != library:
-            other.unlink()
+    assert sorted(path.suffix for path in folder.iterdir()) == [".lock", ".so"]  # nothing half-done is left
+    shutil.rmtree(folder)
+    library = Path(finish(start(tmp_path))[1])
     intact, made = library.read_bytes(), library.stat().st_mtime_ns
     assert finish(start(tmp_path))[1] == str(library) and library.stat().st_mtime_ns == made  # found again
     for damage in (b"", intact[:5000] + b"x" + intact[5001:]):
@@ -534,9 +538,35 @@ def test_a_compiler_that_fails_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("CXX", "false")
     with pytest.raises(build.Unavailable, match="false cannot compile"):
         build.build()
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(build.Unavailable, match="no-such-compiler is not there"):
-        build.build()
+    hanging = tmp_path / "hanging"
+    hanging.write_text("#!/bin/sh\nexec sleep 60\n")
+    hanging.chmod(0o755)
+    no_program = tmp_path / "no_program"
+    no_program.write_bytes(b"\x7fELF no program")
+    no_program.chmod(0o755)
+    monkeypatch.setattr(build, "PATIENCE", 0.5)
+    for compiler, words in {
+        "no-such-compiler": "no-such-compiler is not there",
+        'g++ "': "cannot be read: No closing quotation",
+        "true": "true cannot compile cpu.cpp .no message.",
+        str(tmp_path): "is not there",
+        str(hanging): "has not come to an end in 0.5 seconds",
+        str(no_program): "cannot be run",
+    }.items():
+        monkeypatch.setenv("CXX", compiler)
+        with pytest.raises(build.Unavailable, match=words) as refused:
+            build.build()
+        assert "\n" not in str(refused.value)
+
+
+def test_a_folder_in_the_cache_is_no_library(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(build, "OPTIONS", tuple(option.replace("-O3", "-O0") for option in build.OPTIONS))
+    compiler = build._compiler()
+    folder = tmp_path / "rnn-long-memory" / f"{build._key(compiler)}-0.so"
+    folder.mkdir(parents=True)
+    folder.parent.chmod(0o700)
+    assert build.build().is_file()
 
 
 def test_both_recurrences_train(tmp_path, capsys):
