@@ -1,6 +1,7 @@
 """Builds a population from a configuration, trains it, and says what came of it."""
 
 import logging
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -190,7 +191,12 @@ def settle_recurrence(cfg: DictConfig) -> str:
     if wanted == recurrence.AUTO and cfg.resume is not None:  # on with what ran
         before = RunDirectory(cfg.resume).configuration()
         wanted = OmegaConf.select(before, "recurrence", default=recurrence.REFERENCE)
-    chosen = recurrence.settle(wanted, build_architecture(cfg.cell).cell, device(cfg), cfg.threads)
+    threads = cfg.threads
+    cores = os.cpu_count() or 1
+    if threads is not None and threads > cores:
+        Console(stderr=True).print(f"threads={threads}: there are {cores} cores, which are taken", highlight=False)
+        threads = cores
+    chosen = recurrence.settle(wanted, build_architecture(cfg.cell).cell, device(cfg), threads)
     line = f"{chosen.backend} recurrence, {chosen.threads} thread{'s' * (chosen.threads > 1)}"
     if chosen.reason is not None:
         line += f" (much slower): {chosen.reason}"

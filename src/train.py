@@ -124,6 +124,10 @@ def main() -> None:
         refuse(error.problems)
     except REFUSED_BY_HYDRA as error:
         refuse(diagnose(overrides, error))
+    except ValueError as error:
+        if not str(error).startswith("Config group override"):  # Hydra's words for group=null
+            raise
+        refuse(f"{text}: a group needs a choice" for text in overrides if text.endswith("=null"))
     except OSError as error:  # a full disk, a folder that is gone: what was written before is as it was
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from error

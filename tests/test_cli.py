@@ -99,6 +99,7 @@ def test_an_experiment_is_a_sweep_by_itself(tmp_path):
         (["-m", "cell=smart_tanh,lstm", "++cell.connections=5"], ["cell: LSTM.__init__() got an unexpected keyword"]),
         (["hydra.mode=RUN", "experiment=success_vs_length"], ["is a sweep"]),
         (["trainer.accelerator=tpu"], ["trainer.accelerator=tpu"]),
+        (["cell=null"], ["cell=null: a group needs a choice"]),
     ],
     ids=" ".join,
 )

@@ -33,6 +33,12 @@ def test_every_choice_is_right_and_every_key_has_a_rule(choice):
     assert unknown == []
 
 
+def test_numbers_like_1e5_are_whole_numbers():
+    cfg = compose("trainer.max_steps=1e5", "replicas=2e0", "optimizer.lr=1e-2")
+    assert check(cfg) == [] and (cfg.trainer.max_steps, cfg.replicas) == (100_000, 2)
+    assert isinstance(cfg.trainer.max_steps, int) and isinstance(cfg.optimizer.lr, float)
+
+
 def test_methods_differ_by_what_the_paper_says():
     """MSGD-C is MSGD with a threshold; MSGD-CR is MSGD-C with Ω. Nothing else differs."""
     msgd, clipped, regularised = (dict(leaves(compose(f"optimizer={method}").optimizer)) for method in METHODS)
@@ -61,7 +67,7 @@ def test_the_methods_of_the_paper_and_their_starts_may_train_as_one():
         (["task.length=9"], ["temporal_order needs 10 steps"]),
         (["task=addition", "task.length=9"], ["addition needs 10 steps"]),
         (["task.max_length=49"], ["task.max_length=49: must not be below task.length=50"]),
-        (["optimizer.clip=0"], ["optimizer.clip=0: must be a number above 0, or null"]),
+        (["optimizer.clip=0"], ["optimizer.clip=0: must be a number above 0, of float32's range, or null"]),
         (["optimizer.clip=-1"], ["optimizer.clip=-1"]),
         (["optimizer.lr=0"], ["optimizer.lr=0"]),
         (["optimizer.lr=nan"], ["optimizer.lr=nan"]),
@@ -89,6 +95,17 @@ def test_the_methods_of_the_paper_and_their_starts_may_train_as_one():
         (["setting=addition", "optimizer=msgd"], ["optimizer.alpha=0.5: msgd has none"]),
         (["optimizer=msgd", "optimizer.clip=1"], ["optimizer.clip=1: msgd has none"]),
         (["task=permutation", "task.predict=some"], ["must be first or every"]),
+        (["optimizer.lr={a:1}"], ["optimizer.lr={'a': 1}: must be a number above 0"]),
+        (["optimizer.lr=1e60"], ["optimizer.lr=1e+60: must be a number above 0, of float32's range"]),
+        (["optimizer.lr=1e-60"], ["optimizer.lr=1e-60"]),
+        (["optimizer.alpha=1e39"], ["optimizer.alpha=1e+39"]),
+        (["replicas=1e30"], ["must be a whole number"]),
+        (["+trainer.fast_dev_run=true"], ["trainer.fast_dev_run: cannot be set here"]),
+        (["+trainer.gradient_clip_val=1"], ["trainer.gradient_clip_val: cannot be set here"]),
+        (["+trainer.num_nods=2"], ["trainer.num_nods: no such key; did you mean num_nodes?"]),
+        (["+foo.bar=1"], ["foo: no such key"]),
+        (["callbacks.recorder._target_=src.nope"], ["callbacks.recorder: src.nope cannot be loaded"]),
+        (["+callbacks.metrics.evry=3"], ["callbacks.metrics: Metrics.__init__() got an unexpected keyword"]),
         (["task.length=5", "replicas=0", "optimizer.lr=-1"], ["task.length=5", "replicas=0", "optimizer.lr=-1"]),
     ],
 )
@@ -108,6 +125,7 @@ def test_bad_values_are_all_named(overrides, words):
             ["optimizer=msgdcr: no such choice; did you mean msgd_cr?; there are adadelta, "],
         ),
         (["taks=addition"], ["taks: no such key; did you mean task?"]),
+        (["lr=.1"], ["lr: no such key; did you mean optimizer.lr?"]),
         (["task.lenght=50"], ["task.lenght: no such key; did you mean task.length?"]),
         (["optimizer=adm", "cell=gro", "sed=3"], ["optimizer=adm", "cell=gro", "sed: no such key; did you mean seed?"]),
         (["cell=lsmt", "optimizer.lr=-1"], ["did you mean lstm?", "optimizer.lr=-1: must be a number above 0"]),

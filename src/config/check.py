@@ -9,7 +9,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from src.config.errors import near
-from src.config.keys import REQUIRED, RULES, leaves
+from src.config.keys import REQUIRED, RULES, TABLE, leaves
 from src.config.method import direction_problems
 from src.config.objects import object_problems
 from src.config.resume import resume_problems
@@ -30,7 +30,11 @@ OURS = {"src.callbacks.TruncatedBPTT": "truncated_bptt", "src.callbacks.Clipping
 
 
 def check(cfg: DictConfig) -> list[str]:
-    """Every problem of a composed configuration; an empty list if it can run."""
+    """Every problem of a composed configuration; an empty list if it can run.
+
+    Whole numbers that were written like 1e5 become whole numbers in it.
+    """
+    make_whole(cfg)
     wrong = Wrong()
     wrong_values(cfg, wrong)
     missing = [key for key in REQUIRED if OmegaConf.select(cfg, key, default=...) is ...]
@@ -43,13 +47,28 @@ def check(cfg: DictConfig) -> list[str]:
     return [*wrong.problems, *objects, *problems_between_keys(cfg, wrong, usable=not objects)]
 
 
+def make_whole(cfg: DictConfig) -> None:
+    """Turns 1e5, which is read as a fraction, into 100 000 where a whole number is wanted."""
+    for key, value in leaves(cfg):
+        if key in RULES and RULES[key].whole and isinstance(value, float) and value.is_integer():
+            OmegaConf.update(cfg, key, int(value))
+
+
 def wrong_values(cfg: DictConfig, wrong: Wrong) -> None:
-    """Notes the keys whose value breaks their rule."""
+    """Notes the keys whose value breaks their rule, and parts of the configuration that are not there."""
     for key, value in leaves(cfg):
         rule = RULES.get(key)
         problem = None if rule is None else rule.problem(key, value)
         if problem is not None:
             wrong.note(key, problem)
+    for key, rule in RULES.items():
+        value = OmegaConf.select(cfg, key)
+        if OmegaConf.is_config(value) and OmegaConf.is_dict(value):
+            wrong.note(key, rule.problem(key, OmegaConf.to_container(value)) or f"{key}: must be {rule.words}")
+    known = {key.split(".")[0] for key in TABLE}
+    for part in map(str, cfg):
+        if part not in known and part != "hydra":
+            wrong.note(part, f"{part}: no such key{near(part, known)}")
 
 
 def unknown_success_keys(cfg: DictConfig, wrong: Wrong) -> None:

@@ -13,12 +13,17 @@ NAMED = {"task": "task", "cell": "cell", "optimizer.direction": "optimizer"}
 """Objects that are made, and the part of the configuration that must be right by itself before."""
 
 
+ALLOWED = ("benchmark", "detect_anomaly", "deterministic", "profiler")
+"""Keys of Lightning's Trainer, besides those of the table, that may be added."""
+
+
 def object_problems(cfg: DictConfig, wrong: Wrong) -> list[str]:
     """What the classes that a configuration names say of their keys, unless these are wrong already."""
     problems = []
     for name, part in NAMED.items():
         if not wrong.below(part):
             problems += _refused(cfg, name)
+    problems += callback_classes(cfg)
     if "step" in cfg.optimizer and not wrong.below("optimizer.step", "optimizer.lr"):
         problems += step_problems(cfg)
     return problems + trainer_problems(cfg)
@@ -38,6 +43,20 @@ def _refused(cfg: DictConfig, name: str) -> list[str]:
             said = f"{part._target_} cannot be loaded; a module of your own needs PYTHONPATH"
         return [f"{name}: {said}"]
     return []
+
+
+def callback_classes(cfg: DictConfig) -> list[str]:
+    """What the classes of callbacks and of the logger say of their keys; a logger is not made, it would write."""
+    problems = []
+    for name, part in cfg.callbacks.items():
+        if part is not None:
+            problems += _refused(cfg, f"callbacks.{name}")
+    if cfg.logger:
+        try:
+            hydra.utils.get_class(cfg.logger._target_)
+        except Exception as error:  # whatever an import raises
+            problems.append(f"logger: {first_line(error.__cause__ or error)}")
+    return problems
 
 
 def step_problems(cfg: DictConfig) -> list[str]:
@@ -72,11 +91,17 @@ def mixes_rows(cfg: DictConfig) -> bool:
 
 
 def trainer_problems(cfg: DictConfig) -> list[str]:
-    """Keys that Lightning's Trainer does not know."""
-    extra = sorted(key for key in cfg.trainer if f"trainer.{key}" not in RULES)
+    """Keys that Lightning's Trainer does not know, or with which a run would not be what is promised."""
+    extra = sorted(key for key in cfg.trainer if f"trainer.{key}" not in RULES and key not in ALLOWED)
     if not extra:
         return []
     from pytorch_lightning import Trainer
 
     known = list(inspect.signature(Trainer).parameters)
-    return [f"trainer.{key}: no such key{near(key, known)}" for key in extra if key not in known]
+    problems = []
+    for key in extra:
+        if key in known:
+            problems.append(f"trainer.{key}: cannot be set here; of Lightning's keys {', '.join(ALLOWED)} can")
+        else:
+            problems.append(f"trainer.{key}: no such key{near(key, known)}")
+    return problems

@@ -1,7 +1,7 @@
 """Explains overrides that Hydra refuses: every one of them, with near misses."""
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,12 +126,18 @@ def key_problems(override: Override, keys: set[str], groups: dict[str, list[str]
     adds_or_removes = override.is_add() or override.is_delete() or override.is_force_add()
     known = adds_or_removes or key in groups or key in keys or key.startswith("hydra")
     if not known:
-        hint = "; other choices have it" if key in RULES else near(key, [*keys, *groups])
+        hint = "; other choices have it" if key in RULES else _hint(key, [*keys, *groups])
         return [f"{key}: no such key{hint}"]
     if key not in RULES:
         return []
     found = [RULES[key].problem(key, value) for value in values(override)]
     return [problem for problem in found if problem is not None]
+
+
+def _hint(key: str, known: Sequence[str]) -> str:
+    """A hint at the key that ends like this one, or is most like it."""
+    longer = sorted(name for name in known if name.endswith(f".{key}"))
+    return f"; did you mean {' or '.join(longer)}?" if longer else near(key, known)
 
 
 def values(override: Override) -> list[Any]:

@@ -6,6 +6,12 @@ from typing import Any
 
 from tasks.draws import MAX_SEED
 
+LARGEST = 3.4028234e38
+"""The largest number of float32."""
+
+LEAST = 1.1754944e-38
+"""The least number above 0 of float32 that is not denormal."""
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -15,11 +21,13 @@ class Rule:
         words: completes "must be ...".
         holds: tells whether a value that is not null is right.
         optional: whether null is right too.
+        whole: whether a number like 1e5, which is read as a fraction, stands for a whole one.
     """
 
     words: str
     holds: Callable[[Any], bool]
     optional: bool = False
+    whole: bool = False
 
     def problem(self, key: str, value: Any) -> str | None:
         """One line that says what is wrong with the value, or None."""
@@ -36,18 +44,18 @@ def is_int(value: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether this is a finite number; true and false are none."""
-    return (is_int(value) or isinstance(value, float)) and abs(value) < float("inf")
+    """Whether this is a number that float32 can hold; true and false are none."""
+    return (is_int(value) or isinstance(value, float)) and abs(value) <= LARGEST
 
 
 def whole(low: int, optional: bool = False) -> Rule:
-    """A whole number from ``low`` on."""
-    return Rule(f"a whole number, {low} or more", lambda v: is_int(v) and v >= low, optional)
+    """A whole number from ``low`` on, below 2**63."""
+    return Rule(f"a whole number, {low} or more", lambda v: is_int(v) and low <= v <= MAX_SEED, optional, whole=True)
 
 
 def above_zero(optional: bool = False) -> Rule:
-    """A number above 0."""
-    return Rule("a number above 0", lambda v: is_number(v) and v > 0, optional)
+    """A number above 0 that float32 can hold."""
+    return Rule("a number above 0, of float32's range", lambda v: is_number(v) and v >= LEAST, optional)
 
 
 def choice(*values: Any) -> Rule:
