@@ -236,7 +236,7 @@ def test_evaluate(page, words, beside_a_run):
 @pytest.mark.parametrize(("page", "words"), printed("src.curves"))
 def test_curves(page, words, monkeypatch):
     asked = []
-    monkeypatch.setattr(curves, "report", lambda directories, out=None: asked.append(directories))
+    monkeypatch.setattr(curves, "report", lambda directories, *_: asked.append(directories))
     monkeypatch.setattr(sys, "argv", ["src.curves", *(words or ["sweeps"])])
     curves.main()
     assert asked
