@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config import ConfigurationError, check, refuse
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
+from src.jobnames import note_common
 from src.rundir import RunDirectory, failures_under
 
 PASSED_OVER = 1.0
@@ -49,7 +50,9 @@ class Jobs(Callback):
         problems = sweep_problems(config)
         if problems:
             refuse(problems)
-        self.jobs = len(jobs_of(config))
+        jobs = jobs_of(config)
+        note_common(set(jobs[0]).intersection(*jobs) if len(jobs) > 1 else [])
+        self.jobs = len(jobs)
         self.begun = perf_counter()
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:

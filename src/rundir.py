@@ -152,7 +152,7 @@ class RunDirectory:
     """Where one run writes, and what can be read there.
 
     Args:
-        path: ``runs/...``, or ``sweeps/.../NUMBER``. It need not exist.
+        path: ``runs/...``, or ``sweeps/.../3_msgd_c_length=100``. It need not exist.
     """
 
     def __init__(self, path: str | Path) -> None:

@@ -17,14 +17,17 @@ from typing import NoReturn
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from src.config import ConfigurationError, refuse
 from src.config.again import continued, is_override, quoted
 from src.config.errors import first_line
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
 from src.config.resume import changed_keys
+from src.jobnames import job_directory
 from src.rundir import INTERRUPTED, RunDirectory
+
+OmegaConf.register_new_resolver("job_directory", job_directory, replace=True)
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")

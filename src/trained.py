@@ -40,7 +40,7 @@ class Trained:
 
 
 def load_population(directory: str | Path) -> Trained:
-    """All R replicas of a run's directory (``runs/...``, or ``sweeps/.../NUMBER``).
+    """All R replicas of a run's directory (``runs/...``, or ``sweeps/.../3_msgd_c_length=100``).
 
     Raises:
         ConfigurationError: no run there, or none that has begun; damaged checkpoints; a module that is not found.

@@ -14,6 +14,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from src.config.again import continued, quoted
+from src.jobnames import COMMON, job_directory, note_common
 from src.jobs import how_far
 from src.population import checkpoint
 from src.rundir import RunDirectory
@@ -68,7 +69,7 @@ def test_the_printed_command_goes_on_in_place_as_if_nothing_had_happened(tmp_pat
     err = interrupted(directory, signum, *KEYS, "trainer.max_steps=3000", f"hydra.run.dir={quoted(directory)}")
     (printed,) = re.findall(r"^to go on: python -m src.train (.*)$", err, flags=re.MULTILINE)
     finished(*shlex.split(printed))
-    assert_same_run(directory, whole / "0")
+    assert_same_run(directory, whole / "0_seed=0")
     assert [path.name for path in tmp_path.iterdir()] == [name]
     events = EventAccumulator(str(directory), size_guidance={"scalars": 0})
     events.Reload()
@@ -80,19 +81,19 @@ def test_the_printed_command_goes_on_in_place_as_if_nothing_had_happened(tmp_pat
 
 
 def test_what_may_not_change_is_refused_by_name(tmp_path, whole):
-    _, err = finished(f"resume={whole / '0'}", "optimizer.lr=.5", "trainer.max_steps=7000", status=2)
-    assert err == f"error: resume={whole / '0'}: was run with optimizer.lr=0.01, not 0.5\n"
+    _, err = finished(f"resume={whole / '0_seed=0'}", "optimizer.lr=.5", "trainer.max_steps=7000", status=2)
+    assert err == f"error: resume={whole / '0_seed=0'}: was run with optimizer.lr=0.01, not 0.5\n"
 
 
-@pytest.mark.parametrize("job", ["0", "1"])
+@pytest.mark.parametrize("job", ["0_seed=0", "1_seed=7"])
 def test_a_killed_sweep_goes_on(tmp_path, whole, job):
     """Killed in its first or second job: done jobs are passed over, the killed one goes on, missing ones begin."""
     sweep = ["-m", *KEYS, "trainer.max_steps=3000", "seed=0,7", f"hydra.sweep.dir={tmp_path}"]
     interrupted(tmp_path / job, signal.SIGKILL, *sweep)
-    again = sweep if job == "0" else [f"resume={tmp_path}"]  # the same command again does it too
+    again = sweep if job == "0_seed=0" else [f"resume={tmp_path}"]  # the same command again does it too
     _, err = finished(*again)
-    assert err.count(": done") == int(job) and "job 2 of 2" in err
-    for number in ("0", "1"):
+    assert err.count(": done") == int(job[0]) and "job 2 of 2" in err
+    for number in ("0_seed=0", "1_seed=7"):
         assert_same_run(tmp_path / number, whole / number)
     table = pd.read_csv(tmp_path / "success_rate.csv")
     pd.testing.assert_frame_equal(table, pd.read_csv(whole / "success_rate.csv"))
@@ -103,6 +104,16 @@ def test_how_far_a_sweep_is():
     assert how_far(3, 15, 305, [100, 110, 90]) == "job 4 of 15, 5 min gone, about 20 min left"
     assert how_far(1, 2, 9000, [9000]) == "job 2 of 2, 2.5 h gone, about 2.5 h left"
     assert how_far(14, 15, 30, [2, 3]) == "job 15 of 15, 30 s gone, about 2 s left"
+
+
+def test_directories_of_jobs_say_what_distinguishes_them(monkeypatch):
+    note_common(["experiment=smoke", "threads=1"])
+    job = ["experiment=smoke", "optimizer=msgd_c", "task.length=100", "seed=3", "threads=1"]
+    assert job_directory(3, job) == "3_msgd_c_length=100_seed=3"
+    assert job_directory(0, ["+a.parts=[1,2]", "x.dir=/some where/[b]"]) == "0_parts=-1,2-_dir=-some-where-b"
+    assert len(job_directory(7, ["a.b=" + 300 * "x"])) == 100
+    monkeypatch.delenv(COMMON)
+    assert job_directory(1, ["optimizer=msgd"]) == "1_msgd"
 
 
 OWN = '''
@@ -126,12 +137,15 @@ def test_a_job_that_fails_does_not_end_its_sweep(tmp_path):
     where = tmp_path / "sweep"
     keys = ["experiment=smoke", "task._target_=failing.Failing", f"hydra.sweep.dir={where}"]
     out, err = finished("-m", *keys, "task.length=20,30,40", status=1, env=environment)
-    assert f"error: {where / '1'}: RuntimeError: out of luck" in err and f"1 failed: {where / '1'}" in err
+    assert (
+        f"error: {where / '1_length=30'}: RuntimeError: out of luck" in err
+        and f"1 failed: {where / '1_length=30'}" in err
+    )
     assert pd.read_csv(where / "success_rate.csv")["length"].tolist() == [20, 30, 40]
-    assert "out of luck" in (where / "1" / "error.txt").read_text()
+    assert "out of luck" in (where / "1_length=30" / "error.txt").read_text()
     (tmp_path / "failing.py").write_text(OWN.replace("> 40", "> 10**9"))  # mended
     _, err = finished(f"resume={where}", env=environment)
-    assert err.count(": done") == 2 and not (where / "1" / "error.txt").exists()
+    assert err.count(": done") == 2 and not (where / "1_length=30" / "error.txt").exists()
     assert pd.read_csv(where / "success_rate.csv")["interrupted"].tolist() == [0, 0, 0]
 
 

@@ -147,7 +147,8 @@ def test_interruptions_end_after_the_update_with_everything_written(tmp_path, si
         stderr=subprocess.PIPE,
         text=True,
     )
-    history = tmp_path / "0" / "history.csv"
+    folder = tmp_path / ("0_msgd" if sweep else "0")
+    history = folder / "history.csv"
     deadline = time.monotonic() + 120
     while not (history.is_file() and len(history.read_text().splitlines()) > 2):
         assert process.poll() is None and time.monotonic() < deadline
@@ -156,14 +157,14 @@ def test_interruptions_end_after_the_update_with_everything_written(tmp_path, si
     out, err = process.communicate(timeout=60)
     assert process.returncode == status, err
     assert "Traceback" not in err and "Traceback" not in out
-    results = pd.read_csv(tmp_path / "0" / "results.csv")
+    results = pd.read_csv(folder / "results.csv")
     assert set(results["status"]) == {"interrupted"} and (results["updates"] > 0).all()
-    checkpoint = torch.load(tmp_path / "0" / "checkpoints" / "last.ckpt", weights_only=True)
+    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == results["updates"].max() == pd.read_csv(history)["step"].max()
     if sweep:
         table = pd.read_csv(tmp_path / "success_rate.csv")
         assert table["interrupted"].tolist() == [2] and table["replicas"].tolist() == [0]
-        assert not (tmp_path / "1").exists()
+        assert not (tmp_path / "1_msgd_c").exists()
     else:
-        assert f"to go on: python -m src.train resume={tmp_path}/0" in err
+        assert f"to go on: python -m src.train resume={folder}" in err
         assert re.search(r"0/2 solved so far, 2 interrupted", out)
