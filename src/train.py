@@ -7,7 +7,6 @@ if not __package__:  # run as a script: src/ is where Python looks for modules, 
     raise SystemExit(2)
 
 import os
-import re
 import shlex
 import signal
 import traceback
@@ -20,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import ConfigurationError, refuse
-from src.config.again import continued, is_override, quoted
+from src.config.again import continued, is_override
 from src.config.errors import first_line
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
 from src.config.resume import changed_keys
@@ -100,9 +99,7 @@ def end_interrupted(directory: Path, signum: int) -> NoReturn:
         report([Path(hydra_config.sweep.dir)])
         print("interrupted: later jobs of the sweep were not run", file=sys.stderr)
     whole = hydra_config.sweep.dir if hydra_config.mode == RunMode.MULTIRUN else directory
-    plain = re.fullmatch(r"[\w./-]+", str(whole))
-    value = whole if plain else shlex.quote(quoted(whole))
-    print(f"to go on: python -m src.train resume={value}", file=sys.stderr)
+    print(f"to go on: python -m src.train {shlex.quote(f'resume={whole}')}", file=sys.stderr)
     raise SystemExit(128 + signum)  # ends a sweep too, where an exception would not
 
 

@@ -150,7 +150,8 @@ def test_a_job_that_fails_does_not_end_its_sweep(tmp_path):
 
 
 def test_arguments_that_name_no_run_stay_as_they_are(tmp_path):
-    for arguments in ([], ["task.length=20"], ["resume=null"], [f"resume={tmp_path}"], ["-m", "seed=1,2", "--cfg=job"]):
+    nowhere = f"resume={quoted(tmp_path)}"
+    for arguments in ([], ["task.length=20"], ["resume=null"], [nowhere], ["-m", "seed=1,2", "--cfg=job"]):
         assert continued(arguments) == arguments
 
 
@@ -166,7 +167,7 @@ def test_ones_own_folder_is_remembered_and_what_is_given_wins(tmp_path):
     assert found == [
         *("--config-dir", "/mine/conf"),
         *("task=mine", "+optimizer.extra=1", "hydra.searchpath=[file://x]"),
-        *(f"resume={tmp_path}", "trainer.max_steps=20"),
+        *(f"resume='{tmp_path}'", "trainer.max_steps=20"),
         *(f"hydra.run.dir='{tmp_path}'", "hydra.mode=RUN"),
     ]
 

@@ -42,6 +42,7 @@ def continued(arguments: Sequence[str]) -> list[str]:
     directory = _directory(given.get("resume", "resume=null"))
     if directory is None:
         return list(arguments)
+    arguments = [f"resume={quoted(directory)}" if text == given["resume"] else text for text in arguments]
     if (directory / RUN_OVERRIDES).is_file():
         task = _texts(OmegaConf.load(directory / RUN_OVERRIDES))
         settings = OmegaConf.load(directory / RUN_SETTINGS).hydra
@@ -51,7 +52,7 @@ def continued(arguments: Sequence[str]) -> list[str]:
         settings = OmegaConf.load(directory / SWEEP_SETTINGS).hydra
         task = _texts(settings.overrides.task)
         where = [f"hydra.sweep.dir={quoted(directory)}", "hydra.mode=MULTIRUN"]
-        rest = [argument for argument in arguments if argument != given["resume"]]
+        rest = [argument for argument in arguments if key_of(argument) != "resume"]
     else:
         return list(arguments)
     before = [*task, *_texts(settings.overrides.hydra)]
@@ -60,7 +61,13 @@ def continued(arguments: Sequence[str]) -> list[str]:
 
 
 def _directory(override: str) -> Path | None:
-    """The value of ``resume=DIR``; None where there is none or it cannot be read: Hydra will say why."""
+    """The value of ``resume=DIR``; None where there is none or it cannot be read: Hydra will say why.
+
+    A directory that is there need not be quoted, though its name has characters that mean something to Hydra.
+    """
+    typed = override.split("=", 1)[1]
+    if typed and Path(typed).is_dir():
+        return Path(typed)
     try:
         value = OverridesParser.create().parse_override(override).value()
     except HydraException:
