@@ -113,7 +113,7 @@ def typed_overrides() -> list[str]:
 
 
 def main() -> None:
-    """The command line: 0 done, 1 no place to write, 2 bad configuration, 130 and 143 interrupted; no traceback."""
+    """The command line: 0 done, 1 no disk or memory, 2 bad configuration, 130 and 143 interrupted; no traceback."""
     signal.signal(signal.SIGTERM, _terminated)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then lets its exceptions through to us
     sys.argv[1:] = continued(sys.argv[1:])
@@ -128,6 +128,9 @@ def main() -> None:
         if not str(error).startswith("Config group override"):  # Hydra's words for group=null
             raise
         refuse(f"{text}: a group needs a choice" for text in overrides if text.endswith("=null"))
+    except MemoryError as error:
+        print(f"error: not enough memory: {first_line(error)}", file=sys.stderr)
+        raise SystemExit(1) from error
     except OSError as error:  # a full disk, a folder that is gone: what was written before is as it was
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from error

@@ -420,3 +420,22 @@ def test_a_neighbour_that_diverges_is_not_noticed(tmp_path):
         mine = read[0].loc[read[0]["seed"] == row, columns].reset_index(drop=True)
         pd.testing.assert_frame_equal(mine, read[1][columns], check_exact=True)
         assert alone.last["best_error"][0] == module.population.last["best_error"][row]
+
+
+@pytest.mark.parametrize("cell", ["smart_tanh", "lstm"])
+def test_that_all_diverge_in_their_first_update_is_an_outcome(tmp_path, cell):
+    """With measurements before and after."""
+    keys = ["experiment=smoke", f"cell={cell}", "optimizer.clip=null", "optimizer.alpha=1e38", "replicas=3"]
+    cfg = compose(*keys, "callbacks.diagnostics.every=1")
+    population = run(cfg, tmp_path)
+    assert population.status == ["diverged"] * 3 and population.updates.tolist() == [0] * 3
+    assert np.load(tmp_path / "diagnostics.npz")["updates"].tolist() == [[0] * 3]
+
+
+def test_numbers_that_cannot_be_drawn_end_no_run(tmp_path):
+    cfg = compose(
+        "experiment=smoke", "optimizer=msgd", "optimizer.lr=3e38", "replicas=2", "callbacks.diagnostics.every=1"
+    )
+    cfg.logger = compose("logger=tensorboard").logger
+    cfg.logger.save_dir = str(tmp_path)
+    assert set(run(cfg, tmp_path).status) <= {"diverged", "budget"}

@@ -1,11 +1,13 @@
 """Measurements of gradients through time, and of the recurrent matrix, while a population is trained."""
 
+import logging
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 
 from src.callbacks.tensorboard import medians
+from src.config.errors import first_line
 from src.linalg import spectral_radius
 from src.results.run_plots import temporal_gradients
 from src.rundir import RunDirectory
@@ -13,6 +15,8 @@ from src.training.measure import measure
 from src.training.module import Training
 from tasks.batch import collate
 from tasks.data import TrainingData
+
+log = logging.getLogger(__name__)
 
 
 class Diagnostics(pl.Callback):
@@ -84,6 +88,8 @@ class Diagnostics(pl.Callback):
             return
         before = self.found[-1] if self.found else None
         moved = [r for r, n in enumerate(population.updates) if before is None or before["updates"][r] != n]
+        if not moved:  # all diverged in their first update
+            return
         found = self.measure(module, moved)
         if before is not None:
             found = {name: _joined(before[name], array, moved) for name, array in found.items()}
@@ -113,8 +119,11 @@ class Diagnostics(pl.Callback):
         scalars = {f"diag/{name}": now[name] for name in ("singular_value", "saturated", "omega")}
         logger.log_metrics(medians(scalars, population.seeds, curves=0), step=population.step)
         if hasattr(logger.experiment, "add_figure"):
-            figure = temporal_gradients(now, population.seeds)
-            logger.experiment.add_figure("diag/temporal_gradient", figure, population.step)
+            try:
+                figure = temporal_gradients(now, population.seeds)
+                logger.experiment.add_figure("diag/temporal_gradient", figure, population.step)
+            except Exception as error:  # numbers that Matplotlib cannot draw end no run
+                log.warning("no figure at %d updates: %s", population.step, first_line(error))
 
 
 def _joined(before: np.ndarray, found: np.ndarray, moved: list[int]) -> np.ndarray:

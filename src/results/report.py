@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
 from src.config import ConfigurationError
+from src.config.errors import first_line
 from src.results import plots
 from src.results.collect import Replica, collect
 from src.results.rates import losses, success_rates
@@ -79,6 +80,9 @@ def save(figures: dict[str, Figure], out: Path) -> None:
     shutil.rmtree(board_folder, ignore_errors=True)
     with SummaryWriter(str(board_folder)) as board:
         for name, figure in figures.items():
-            for file in figure_files(out, name):
-                figure.savefig(file, dpi=150)
-            board.add_figure(f"sweep/{name}", figure)
+            try:
+                for file in figure_files(out, name):
+                    figure.savefig(file, dpi=150)
+                board.add_figure(f"sweep/{name}", figure)
+            except (ArithmeticError, ValueError) as error:  # numbers that Matplotlib cannot draw
+                print(f"{name}: cannot be drawn: {first_line(error)}", file=sys.stderr)
