@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import fisher_exact, wilcoxon
 
 from src.figures.lengths import rates_within
 from tests.conftest import ROOT
@@ -69,3 +70,64 @@ def test_a_comparison_is_of_the_same_seeds():
     other = pd.DataFrame({"seed": seeds[::-1], "solved_at": np.nan, "optimizer": "b"})
     both = pd.concat([one, other]).assign(cell="smart_tanh", length=50)
     assert reproduction._compared(both, "smart_tanh", 50, ("a", "b")) == "6 : 0<br>.011<br>.031"
+
+
+def words(page):
+    """A page with single spaces."""
+    return " ".join((ROOT / page).read_text().split())
+
+
+def of(folder, **values):
+    table = reproduction.read(folder)
+    for column, value in values.items():
+        table = table[table[column] == value]
+    return table.sort_values("seed")
+
+
+def test_what_is_said_of_the_simplex_direction():
+    """Seed by seed; who did not solve the task is later than any."""
+    at = {
+        name: of("galvan_simplex", optimizer=name)["solved_at"].fillna(np.inf)
+        for name in ("msgd_c", "simplex_switching")
+    }
+    plain, switching = (column.to_numpy() for column in at.values())
+    fewer, more, same = (int(found.sum()) for found in (switching < plain, switching > plain, switching == plain))
+    p = reproduction.probability(wilcoxon(plain - switching).pvalue)
+    share = round(100 * (1 - np.median(switching) / np.median(plain)))
+    text = words("REPRODUCTION.md")
+    assert f"there are {share} % fewer updates in the median" in text
+    assert (
+        f"fewer in {fewer} of ten, more in {more}, as many in {same} (Wilcoxon's signed ranks, two-sided, p = {p})"
+        in text
+    )
+    alone = int(of("galvan_simplex", optimizer="simplex")["solved_at"].notna().sum())
+    p = reproduction.probability(fisher_exact([[alone, 10 - alone], [10, 0]]).pvalue)
+    assert f"{alone} of ten against 10 (Fisher p = {p})" in text
+
+
+def test_what_is_said_of_lengths_20_and_of_two_series():
+    medians = {
+        m: of("pascanu_figure", cell="smart_tanh", optimizer=m, length=20)["solved_at"].median()
+        for m in ("msgd", "msgd_c")
+    }
+    text = words("REPRODUCTION.md")
+    assert "(median {} against {}, smart)".format(*map(reproduction.thousands, medians.values())) in text
+    for folder, words_between in (("pascanu_100000", "at 50, 100, 150, 200, and MSGD-CR "), ("pascanu_figure", "and ")):
+        counts = []
+        for method in ("msgd_c", "msgd_cr"):
+            alike = [of(folder, cell="smart_tanh", optimizer=method, length=length) for length in (50, 100, 150, 200)]
+            counts.append(", ".join(str((rows["solved_at"] <= 100_000).sum()) for rows in alike))
+        assert f"{counts[0]} {words_between}{counts[1]}" in text
+
+
+def test_what_is_said_of_thresholds():
+    history = reproduction.read("clipping_thresholds", "history")
+    first = history.loc[history["step"] == 2000, "grad_norm"].median()
+    mean = history["grad_norm"].mean()
+    text = words("REPRODUCTION.md")
+    assert f"the norm is {reproduction.fraction(first)} in the median" in text and f"its mean is {mean:.0f}" in text
+    assert (round(0.5 / first, 1), round(5 / first)) == (1.5, 15) and (round(0.5 / mean, 2), round(5 / mean, 1)) == (
+        0.02,
+        0.2,
+    )
+    assert round(10 / mean, 1) == 0.4
