@@ -4,6 +4,8 @@ import os
 import re
 from collections.abc import Iterable
 
+from src.config.keys import is_resumable
+
 COMMON = "RNN_LONG_MEMORY_COMMON_OVERRIDES"
 """Environment variable with the overrides that all jobs of a sweep have, one per line: jobs may be other processes."""
 
@@ -21,10 +23,10 @@ def job_directory(number: int, overrides: Iterable[str]) -> str:
 
     Args:
         number: of the job, from 0.
-        overrides: of the job, those that all jobs have included.
+        overrides: of the job, those that all jobs have included. Keys that may change when it goes on give no name.
     """
     common = os.environ.get(COMMON, "").split("\n")
-    words = [_word(text) for text in overrides if text not in common]
+    words = [_word(text) for text in overrides if text not in common and not is_resumable(text.split("=")[0])]
     name = "_".join([str(number), *words])
     return re.sub(r"[^\w.,=+-]+", "-", name)[:LONGEST].rstrip("-.")
 

@@ -1,7 +1,9 @@
 """Hydra callback: every job is checked before the first one trains, and a sweep ends with its table and plots."""
 
+import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -13,10 +15,12 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import ConfigurationError, check, refuse
+from src.config import check, refuse
+from src.config.errors import first_line
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
-from src.jobnames import note_common
-from src.rundir import RunDirectory, failures_under
+from src.config.resume import changed_keys
+from src.jobnames import job_directory, note_common
+from src.rundir import InUse, RunDirectory, failures_under
 
 PASSED_OVER = 1.0
 """Seconds in which no job is trained."""
@@ -36,6 +40,7 @@ class Jobs(Callback):
         self.begun = 0.0
         self.job_begun = 0.0
         self.took: list[float] = []  # seconds of each job that was trained
+        self.lock = ExitStack()  # of the sweep's directory, until the process ends
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuses a job that cannot run, and a sweep that is started as a single job."""
@@ -46,12 +51,16 @@ class Jobs(Callback):
             refuse(problems)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Refuses a sweep if one of its jobs cannot run."""
+        """Refuses a sweep if one of its jobs cannot run, or does not fit what lies in its directory."""
+        jobs = jobs_of(config)
+        note_common(set(jobs[0]).intersection(*jobs) if len(jobs) > 1 else [])
         problems = sweep_problems(config)
         if problems:
             refuse(problems)
-        jobs = jobs_of(config)
-        note_common(set(jobs[0]).intersection(*jobs) if len(jobs) > 1 else [])
+        try:
+            self.lock.enter_context(RunDirectory(config.hydra.sweep.dir).locked())
+        except InUse as problem:
+            refuse([str(problem).replace("a run is", "a sweep is")])
         self.jobs = len(jobs)
         self.begun = perf_counter()
 
@@ -70,18 +79,27 @@ class Jobs(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Writes tables and figures of the sweep; names jobs that failed, and ends the program with 1 if there are."""
-        from src.results.report import report
-
         directory = Path(config.hydra.sweep.dir)
         failed = failures_under(directory)
-        try:
-            report([directory])
-        except ConfigurationError as error:
-            print("\n".join(error.problems), file=sys.stderr)
+        reported = report_sweep(directory)
         if failed:
             print(f"{len(failed)} failed: {', '.join(map(str, failed))}", file=sys.stderr)
-            print(f"to try them again: python -m src.train resume={directory}", file=sys.stderr)
+            again = shlex.quote(f"resume={directory}")
+            print(f"to try them again: python -m src.train {again}", file=sys.stderr)
+        if failed or not reported:
             raise SystemExit(1)  # Hydra would only warn of an exception
+
+
+def report_sweep(directory: Path) -> bool:
+    """Writes tables and figures of a sweep. Whatever goes wrong is one line; returns whether nothing did."""
+    from src.results.report import report
+
+    try:
+        report([directory])
+    except Exception as error:  # Hydra would only warn, and go on with the next job
+        print(f"error: {directory}: no tables: {first_line(error)}", file=sys.stderr)
+        return False
+    return True
 
 
 def how_far(number: int, jobs: int, gone: float, took: Sequence[float]) -> str:
@@ -132,15 +150,43 @@ def sweep_problems(cfg: DictConfig) -> list[str]:
     """Every problem of every job of a sweep."""
     loader = GlobalHydra.instance().config_loader()
     problems: list[str] = []
+    directories = []
     try:
-        for overrides in jobs_of(cfg):
+        for number, overrides in enumerate(jobs_of(cfg)):
             try:
-                problems += check(loader.load_sweep_config(cfg, overrides))
+                job = loader.load_sweep_config(cfg, overrides)
+                problems += check(job)
+                if not named_by_us(cfg):
+                    continue
+                directories.append(Path(cfg.hydra.sweep.dir) / job_directory(number, overrides))
+                if not problems and not job.get("overwrite"):
+                    problems += standing(job, RunDirectory(directories[-1]))
             except REFUSED_BY_HYDRA as error:
                 problems += diagnose_inside(overrides, error)
+        if not problems and not cfg.get("overwrite"):
+            problems += strangers(Path(cfg.hydra.sweep.dir), directories)
     except Exception as error:  # Hydra would only warn of it
         problems.append(f"{type(error).__name__}: {error}")
     return problems
+
+
+def named_by_us(cfg: DictConfig) -> bool:
+    """Whether the directories of a sweep's jobs have the names that they have by default."""
+    return "${job_directory:" in str(OmegaConf.to_container(cfg.hydra.sweep, resolve=False))
+
+
+def standing(job: DictConfig, run: RunDirectory) -> list[str]:
+    """Keys in which a job is not what was run in its directory, of those that may not change."""
+    if not run.has_checkpoint or not run.config_file.is_file():
+        return []
+    return changed_keys(job, run)
+
+
+def strangers(sweep: Path, directories: list[Path]) -> list[str]:
+    """Runs in a sweep's directory that are none of its jobs: an older sweep's, or one's of another order."""
+    found = {file.parents[1] for file in sweep.glob("*/checkpoints/last.ckpt")}
+    others = sorted(found - set(directories)) if directories else []
+    return [f"{other}: holds a run that is no job of this sweep" for other in others]
 
 
 def diagnose_inside(overrides: list[str], error: Exception) -> list[str]:

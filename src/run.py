@@ -22,7 +22,7 @@ from src.population import Population, checkpoint
 from src.population.checkpoint import UnreadableCheckpoint
 from src.results.closing import closing_table
 from src.results.rows import results_rows
-from src.rundir import RunDirectory
+from src.rundir import InUse, RunDirectory
 from src.storage import DamagedFile
 from src.training.checkpoint_io import DurableCheckpoints
 from src.training.data import Sequences
@@ -132,24 +132,24 @@ def run(cfg: DictConfig, directory: Path) -> Population:
     Raises:
         ConfigurationError: a configuration that cannot run, or another run is at work in the directory.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     try:
         with RunDirectory(directory).locked():
-            return _run(cfg, directory)
-    except BlockingIOError as error:
-        raise ConfigurationError([f"{directory}: a run is at work there"]) from error
+            return _run(cfg, RunDirectory(directory))
+    except InUse as problem:
+        raise ConfigurationError([str(problem)]) from problem
 
 
-def _run(cfg: DictConfig, directory: Path) -> Population:
+def _run(cfg: DictConfig, own: RunDirectory) -> Population:
     """:func:`run` in a directory that is its own."""
     quiet()
     cfg.recurrence = settle_recurrence(cfg)
-    if cfg.resume is None:
-        RunDirectory(directory).clear()
-    RunDirectory(directory).write_configuration(cfg)
     experiment = build(cfg)
     module = experiment.module
-    lightning = trainer(cfg, directory, experiment.callbacks)
+    if cfg.resume is None:
+        own.clear()
+    own.open()
+    own.write_configuration(cfg)
+    lightning = trainer(cfg, own.path, experiment.callbacks)
     file = None if cfg.resume is None else RunDirectory(cfg.resume).checkpoint_file
     try:
         lightning.fit(module, datamodule=experiment.data, ckpt_path=file)
@@ -159,7 +159,9 @@ def _run(cfg: DictConfig, directory: Path) -> Population:
         torch.cuda.empty_cache()  # the next job of a sweep may need it
     report(cfg, lightning, module)
     rows = results_rows(module.population, module.config, module.task.graded)
-    closing_table(rows, directory, module.task.graded)
+    closing_table(rows, own.path, module.task.graded)
+    if module.population.interrupt is None:
+        own.close()
     return module.population
 
 

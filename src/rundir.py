@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -90,10 +90,17 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]
             writer.writerow(columns)
             for row in rows:
                 writer.writerow([_cell(value) for value in row])
+            _to_disk(file)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from error
     os.replace(partial, path)
+
+
+def _to_disk(file: TextIO) -> None:
+    """Brings what was written to the disk, so that a renaming cannot come before it."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _cell(value: Any) -> Any:
@@ -147,6 +154,21 @@ RESULTS_FILE = "results.csv"
 FAILURE_FILE = "error.txt"
 """What ended a job of a sweep that failed."""
 
+LEFT_BY_A_RUN = (
+    "checkpoints/*.ckpt",
+    "*.csv",
+    "*.part",
+    "diagnostics.npz",
+    "evaluation.*",
+    "events.out.tfevents.*",
+    ".closed",
+    FAILURE_FILE,
+)
+
+
+class InUse(Exception):
+    """A directory in which another run is at work. The message is one line."""
+
 
 class RunDirectory:
     """Where one run writes, and what can be read there.
@@ -165,6 +187,7 @@ class RunDirectory:
         self.diagnostics_file = self.path / "diagnostics.npz"
         self.failure_file = self.path / FAILURE_FILE
         self.lock_file = self.path / ".lock"
+        self.closed_file = self.path / ".closed"
 
     @classmethod
     def of_checkpoint(cls, file: str | Path) -> "RunDirectory":
@@ -191,10 +214,14 @@ class RunDirectory:
         """Keeps other runs out of the directory while this one is at work; a lock ends with its process.
 
         Raises:
-            BlockingIOError: another run is at work there.
+            InUse: another run is at work there.
         """
+        self.path.mkdir(parents=True, exist_ok=True)
         with self.lock_file.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InUse(f"{self}: a run is at work there") from error
             yield
 
     def is_locked(self) -> bool:
@@ -204,21 +231,38 @@ class RunDirectory:
         try:
             with self.locked():
                 return False
-        except BlockingIOError:
+        except InUse:
             return True
 
     def clear(self) -> None:
-        """Removes what a former run left that a new one would go on with, or that would stand beside its own."""
-        for pattern in ("checkpoints/*.ckpt", "diagnostics.npz", "events.out.tfevents.*", FAILURE_FILE):
+        """Removes what a former run left: it would be taken for the new one's."""
+        for pattern in LEFT_BY_A_RUN:
             for file in self.path.glob(pattern):
                 file.unlink()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the run came to its end by itself, last tests included."""
+        return self.closed_file.is_file()
+
+    def close(self) -> None:
+        """Notes that the run has come to its end."""
+        self.closed_file.touch()
+
+    def open(self) -> None:
+        """Notes that a run begins or goes on."""
+        self.closed_file.unlink(missing_ok=True)
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
     def write_configuration(self, cfg: DictConfig) -> None:
         """Writes config.yaml, the configuration that counts; makes the directory if there is none."""
         self.path.mkdir(parents=True, exist_ok=True)
-        self.config_file.write_text(OmegaConf.to_yaml(cfg, resolve=False))
+        partial = self.config_file.with_name("config.yaml.part")
+        with partial.open("w") as file:
+            file.write(OmegaConf.to_yaml(cfg, resolve=False))
+            _to_disk(file)
+        os.replace(partial, self.config_file)
 
     def write_results(self, rows: Iterable[Sequence[Any]]) -> None:
         """Writes results.csv; rows are as RESULTS says."""

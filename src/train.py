@@ -22,9 +22,10 @@ from src.config import ConfigurationError, refuse
 from src.config.again import continued, is_override
 from src.config.errors import first_line
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
-from src.config.resume import changed_keys
+from src.config.resume import is_done
 from src.jobnames import job_directory
-from src.rundir import INTERRUPTED, RunDirectory
+from src.jobs import report_sweep
+from src.rundir import RunDirectory
 
 OmegaConf.register_new_resolver("job_directory", job_directory, replace=True)
 
@@ -56,23 +57,24 @@ def take_up(cfg: DictConfig, directory: Path) -> float | None:
 
     Returns:
         its success rate if it is done; None if there is something to train.
-
-    Raises:
-        ConfigurationError: another configuration was run in its directory.
     """
     run = RunDirectory(directory)
-    run.failure_file.unlink(missing_ok=True)
-    if not run.has_checkpoint:
+    if not run.has_checkpoint or cfg.get("overwrite"):
         return None
-    problems = changed_keys(cfg, run)
-    if problems:
-        raise ConfigurationError(problems)
-    results = run.read_results() if run.results_file.is_file() else None
-    if results is not None and not results["status"].eq(INTERRUPTED).any():
+    if is_done(cfg, run):
         print(f"{directory}: done", file=sys.stderr)
-        return float(results["solved"].eq(True).mean())
+        return success_rate(run)
+    run.failure_file.unlink(missing_ok=True)
     cfg.resume = str(directory)
     return None
+
+
+def success_rate(run: RunDirectory) -> float:
+    """Of a run that is done; NaN where its table cannot be read."""
+    try:
+        return float(run.read_results()["solved"].eq(True).mean())
+    except Exception:  # a table that others wrote
+        return float("nan")
 
 
 def note_failure(directory: Path, error: Exception) -> None:
@@ -94,9 +96,7 @@ def end_interrupted(directory: Path, signum: int) -> NoReturn:
     """
     hydra_config = HydraConfig.get()
     if hydra_config.mode == RunMode.MULTIRUN:
-        from src.results.report import report
-
-        report([Path(hydra_config.sweep.dir)])
+        report_sweep(Path(hydra_config.sweep.dir))
         print("interrupted: later jobs of the sweep were not run", file=sys.stderr)
     whole = hydra_config.sweep.dir if hydra_config.mode == RunMode.MULTIRUN else directory
     print(f"to go on: python -m src.train {shlex.quote(f'resume={whole}')}", file=sys.stderr)
@@ -116,9 +116,10 @@ def main() -> None:
     """The command line: 0 done, 1 no disk or memory, 2 bad configuration, 130 and 143 interrupted; no traceback."""
     signal.signal(signal.SIGTERM, _terminated)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then lets its exceptions through to us
-    sys.argv[1:] = continued(sys.argv[1:])
-    overrides = typed_overrides()
+    overrides: list[str] = []
     try:
+        sys.argv[1:] = continued(sys.argv[1:])
+        overrides = typed_overrides()
         job()
     except ConfigurationError as error:
         refuse(error.problems)

@@ -1,5 +1,6 @@
 """What was trained, handed on: a population as it was saved, a replica as torch's own modules, and starts for those."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,13 @@ def load_population(directory: str | Path) -> Trained:
             problem = f"{directory}: {part._target_} cannot be found; a module of your own needs PYTHONPATH"
             raise ConfigurationError([problem]) from error
     try:
-        stacks = checkpoint.read(run.checkpoint_file).parameters
-    except DamagedFile as problem:
-        raise ConfigurationError([str(problem)]) from problem
-    return Trained(config, Network(build_architecture(config.cell), stacks), run.read_results())
+        found = checkpoint.read(run.checkpoint_file)
+    except DamagedFile as damage:
+        raise ConfigurationError([str(damage)]) from damage
+    for problem in found.problems:
+        updates = max(found.outcomes["updates"])
+        print(f"{problem}; the one before is used, of {updates} updates", file=sys.stderr)
+    return Trained(config, Network(build_architecture(config.cell), found.parameters), run.read_results())
 
 
 def load_replica(directory: str | Path, seed: int) -> tuple[nn.RNNBase, nn.Linear]:

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -166,8 +167,8 @@ def test_ones_own_folder_is_remembered_and_what_is_given_wins(tmp_path):
     found = continued([f"resume={tmp_path}", "trainer.max_steps=20"])
     assert found == [
         *("--config-dir", "/mine/conf"),
-        *("task=mine", "+optimizer.extra=1", "hydra.searchpath=[file://x]"),
-        *(f"resume='{tmp_path}'", "trainer.max_steps=20"),
+        *("task=mine", "+optimizer.extra=1", "trainer.max_steps=20", "hydra.searchpath=[file://x]"),
+        f"resume='{tmp_path}'",
         *(f"hydra.run.dir='{tmp_path}'", "hydra.mode=RUN"),
     ]
 
@@ -190,3 +191,31 @@ def test_a_second_run_is_kept_out_of_a_directory(tmp_path):
     finished(*KEYS, "seed=5", where, "trainer.max_steps=20", "overwrite=true")
     assert pd.read_csv(tmp_path / "results.csv")["seed"].tolist() == [5, 6]
     assert checkpoint.read(tmp_path / "checkpoints" / "previous.ckpt").outcomes["seeds"] == [5, 6]
+
+
+def test_a_sweep_that_goes_on_refuses_before_anything_runs_and_takes_a_larger_budget(tmp_path, whole):
+    sweep = tmp_path / "sweep"
+    shutil.copytree(whole, sweep)
+    multirun = (sweep / "multirun.yaml").read_text()
+    shutil.rmtree(sweep / "1_seed=7")
+    _, err = finished(f"resume={sweep}", "optimizer.lr=.5", status=2)
+    assert err == f"error: resume={sweep / '0_seed=0'}: was run with optimizer.lr=0.01, not 0.5\n"
+    assert not (sweep / "1_seed=7").exists() and (sweep / "multirun.yaml").read_text() == multirun
+    (sweep / "0_seed=0").rename(sweep / "0")  # as in a sweep of before
+    assert (
+        finished(f"resume={sweep}", status=2)[1] == f"error: {sweep / '0'}: holds a run that is no job of this sweep\n"
+    )
+    (sweep / "0").rename(sweep / "0_seed=0")
+    finished(f"resume={sweep}", "seed=0,7", "trainer.max_steps=3050", "threads=1")
+    for seed, folder in ((0, "0_seed=0"), (7, "1_seed=7")):
+        results = pd.read_csv(sweep / folder / "results.csv")
+        assert results["seed"].tolist() == [seed, seed + 1] and results["updates"].max() in (3050, *range(3000))
+
+
+def test_tables_that_cannot_be_written_are_one_line_and_status_1(tmp_path, whole):
+    sweep = tmp_path / "sweep"
+    shutil.copytree(whole, sweep)
+    (sweep / "replicas.csv").unlink()
+    (sweep / "replicas.csv").mkdir()
+    _, err = finished(f"resume={sweep}", status=1)
+    assert err.count(": done") == 2 and f"error: {sweep}: no tables: " in err

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from src import storage, train
-from src.callbacks import Recorder
-from src.config import ConfigurationError
+from src.callbacks import Recorder, Success
+from src.config import ConfigurationError, check
 from src.population import checkpoint
 from src.run import run
 from src.rundir import RunDirectory, write_table
@@ -223,3 +223,74 @@ def test_killed_at_any_moment_it_goes_on_bit_for_bit(tmp_path, task):
     folders = (tmp_path / "whole", directory)
     histories = [pd.read_csv(folder / "history.csv").drop(columns="seconds") for folder in folders]
     pd.testing.assert_frame_equal(*histories)
+
+
+class Killed(Exception):
+    """Stands for a kill: nothing after it is written."""
+
+
+def killed(monkeypatch, place, cfg, directory):
+    """Runs a population up to the call of a callback's hook."""
+
+    def kill(*_):
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(*place, kill)
+        run(cfg, directory)
+
+
+@pytest.mark.parametrize("task", ["price", "temporal_order"])
+def test_a_last_test_that_was_missed_is_made(tmp_path, monkeypatch, task):
+    """Of a task in epochs too, whose table says that the budget is spent before it."""
+    small = {"price": ["trainer.max_epochs=3", "task.length=40", "cell=lstm"], "temporal_order": []}[task]
+    keys = ["experiment=smoke", "replicas=2", "cell.hidden_size=5", "optimizer=msgd", f"task={task}", *small]
+    run(compose(*keys), tmp_path / "whole")
+    killed(monkeypatch, (Success, "on_train_end"), compose(*keys), tmp_path / "killed")
+    cfg = compose(*keys, f"resume={tmp_path / 'killed'}")
+    assert check(cfg) == []
+    run(cfg, tmp_path / "killed")
+    tables = [pd.read_csv(tmp_path / name / "results.csv").drop(columns="seconds") for name in ("whole", "killed")]
+    pd.testing.assert_frame_equal(*tables)
+    (problem,) = check(cfg)
+    assert "has made" in problem
+
+
+@pytest.mark.parametrize("name", ["results.csv", "history.csv", "diagnostics.npz"])
+def test_damaged_tables_do_not_keep_a_run_from_going_on(tmp_path, name):
+    keys = ["experiment=smoke", "replicas=2", "callbacks.diagnostics.every=1"]
+    run(compose(*keys, "trainer.max_steps=20"), tmp_path)
+    (tmp_path / name).write_bytes(b"PK damaged")
+    cfg = compose(*keys, f"resume={tmp_path}")
+    assert check(cfg) == []
+    assert run(cfg, tmp_path).updates.tolist() == [40, 40]
+
+
+def test_a_smaller_budget_is_refused_of_a_run_that_is_not_closed(tmp_path, monkeypatch):
+    keys = ["experiment=smoke", "replicas=2"]
+    killed(monkeypatch, (Success, "on_train_end"), compose(*keys), tmp_path)
+    (problem,) = check(compose(*keys, "trainer.max_steps=30", f"resume={tmp_path}"))
+    assert problem == f"trainer.max_steps=30: {tmp_path} has made 40 updates already"
+
+
+def test_nothing_of_a_run_that_is_replaced_stays(tmp_path):
+    run(compose("experiment=smoke", "replicas=2"), tmp_path)
+    (tmp_path / "evaluation.csv").touch()
+    RunDirectory(tmp_path).clear()
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [".lock", "checkpoints", "config.yaml"]
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_whole_numbers_are_kept_as_such(tmp_path):
+    run(compose("experiment=smoke", "replicas=2", "task.length=1.2e1", "trainer.max_steps=2e1"), tmp_path)
+    saved = RunDirectory(tmp_path).configuration()
+    assert isinstance(saved.task.length, int) and isinstance(saved.trainer.max_steps, int)
+    assert load_population(tmp_path).task.length == 12
+
+
+def test_an_older_checkpoint_is_not_read_in_silence(tmp_path, capsys):
+    run(compose(*KEYS, "trainer.max_steps=20"), tmp_path)
+    file = RunDirectory(tmp_path).checkpoint_file
+    file.write_bytes(file.read_bytes()[:500])
+    load_population(tmp_path)
+    assert f"{file}: no checkpoint, or damaged; the one before is used, of 10 updates" in capsys.readouterr().err

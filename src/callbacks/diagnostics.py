@@ -53,7 +53,11 @@ class Diagnostics(pl.Callback):
         """Takes up what was measured before a run was resumed, but for the end of that run."""
         if not run.diagnostics_file.exists():
             return
-        arrays = dict(np.load(run.diagnostics_file))
+        try:
+            arrays = dict(np.load(run.diagnostics_file))
+        except Exception as error:  # whatever a damaged file leads to: measurements are no results
+            log.warning("%s cannot be read, and is begun anew: %s", run.diagnostics_file, first_line(error))
+            return
         for number, step in enumerate(arrays["updates"].max(1)):
             if self.regular(module, step) and step <= module.population.step:
                 self.found.append({name: array[number] for name, array in arrays.items()})

@@ -27,7 +27,7 @@ def key_of(override: str) -> str:
 
 def quoted(path: str | Path) -> str:
     """A path as the value of an override, whatever characters it has."""
-    text = str(path).replace("\\", "\\\\").replace("'", "\\'")
+    text = str(path).replace("'", "\\'")
     return f"'{text}'"
 
 
@@ -43,7 +43,7 @@ def continued(arguments: Sequence[str]) -> list[str]:
     if directory is None:
         return list(arguments)
     arguments = [f"resume={quoted(directory)}" if text == given["resume"] else text for text in arguments]
-    if (directory / RUN_OVERRIDES).is_file():
+    if (directory / RUN_OVERRIDES).is_file() and (directory / RUN_SETTINGS).is_file():
         task = _texts(OmegaConf.load(directory / RUN_OVERRIDES))
         settings = OmegaConf.load(directory / RUN_SETTINGS).hydra
         where = [f"hydra.run.dir={quoted(directory)}", "hydra.mode=RUN"]
@@ -55,9 +55,10 @@ def continued(arguments: Sequence[str]) -> list[str]:
         rest = [argument for argument in arguments if key_of(argument) != "resume"]
     else:
         return list(arguments)
-    before = [*task, *_texts(settings.overrides.hydra)]
-    kept = [text for text in before if key_of(text) not in (*given, *OUTPUT, "resume")]
-    return [*_own_folder(settings, arguments), *kept, *rest, *where]
+    before = [text for text in (*task, *_texts(settings.overrides.hydra)) if key_of(text) not in (*OUTPUT, "resume")]
+    placed = [given.get(key_of(text), text) for text in before]  # in its place: the order of a sweep's jobs is theirs
+    rest = [argument for argument in rest if argument not in placed]
+    return [*_own_folder(settings, arguments), *placed, *rest, *where]
 
 
 def _directory(override: str) -> Path | None:

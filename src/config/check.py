@@ -15,6 +15,7 @@ from src.config.objects import object_problems
 from src.config.resume import resume_problems
 from src.config.sequences import sequence_problems
 from src.config.wrong import Wrong
+from src.rundir import RunDirectory
 from tasks.draws import MAX_SEED
 
 SETTINGS_WITHOUT = {"msgd": ("alpha", "clip"), "msgd_c": ("alpha",), "simplex": ("psi",)}
@@ -202,6 +203,8 @@ def callback_problems(cfg: DictConfig) -> list[str]:
         if name in cfg.callbacks and cfg.callbacks[name] is None:
             problems.append(f"callbacks.{name}=null: no run can do without it")
     for name, part in cfg.callbacks.items():
+        if part is not None and not OmegaConf.is_dict(part):
+            continue
         own = OURS.get(str(part.get("_target_"))) if part is not None else None
         if own not in (None, name):
             problems.append(f"callbacks.{name}: {part._target_} is known as callbacks.{own}")
@@ -224,6 +227,8 @@ def recurrence_problems(cfg: DictConfig) -> list[str]:
     from src.recurrence import AUTO, BACKENDS, missing
 
     name = cfg.recurrence
+    if name == AUTO and isinstance(cfg.resume, str) and RunDirectory(cfg.resume).config_file.is_file():
+        name = OmegaConf.select(RunDirectory(cfg.resume).configuration(), "recurrence", default=AUTO)
     if name == AUTO:
         return []
     if name not in BACKENDS:

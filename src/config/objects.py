@@ -49,7 +49,9 @@ def callback_classes(cfg: DictConfig) -> list[str]:
     """What the classes of callbacks and of the logger say of their keys; a logger is not made, it would write."""
     problems = []
     for name, part in cfg.callbacks.items():
-        if part is not None:
+        if part is not None and not OmegaConf.is_dict(part):
+            problems.append(f"callbacks.{name}={part}: must name a class")
+        elif part is not None:
             problems += _refused(cfg, f"callbacks.{name}")
     if cfg.logger:
         try:

@@ -5,7 +5,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from src.config.keys import is_resumable, leaves
-from src.rundir import ENDED, INTERRUPTED, RunDirectory
+from src.rundir import ENDED, RunDirectory
 from src.storage import DamagedFile
 
 
@@ -20,32 +20,38 @@ def resume_problems(cfg: DictConfig) -> list[str]:
         outcomes = checkpoint.read(run.checkpoint_file).outcomes
     except DamagedFile as problem:
         return [f"resume={cfg.resume}: {problem}"]
-    if all(status in ENDED for status in outcomes["status"]) and is_closed(run):
-        return [f"resume={cfg.resume}: every replica there has come to an end; nothing is left to train"]
+    if all(status in ENDED for status in outcomes["status"]) and run.is_closed:
+        return [f"resume={run}: every replica there has come to an end; nothing is left to train"]
     return budget_problems(cfg, run, outcomes) or changed_keys(cfg, run)
 
 
-def is_closed(run: RunDirectory) -> bool:
-    """Whether a run came to its end, last tests included: its table was written after them."""
-    return run.results_file.is_file() and not run.read_results()["status"].eq(INTERRUPTED).any()
+def is_done(cfg: DictConfig, run: RunDirectory) -> bool:
+    """Whether a run came to its end, and this configuration's budget leaves nothing to train."""
+    from src.population import checkpoint
+
+    if not run.is_closed:
+        return False
+    outcomes = checkpoint.read(run.checkpoint_file).outcomes
+    ended = all(status in ENDED for status in outcomes["status"])
+    return ended or bool(budget_problems(cfg, run, outcomes))
 
 
 def budget_problems(cfg: DictConfig, run: RunDirectory, outcomes: dict[str, Any]) -> list[str]:
-    """A budget that a closed run has spent already; epochs count where there is a bound on them, else updates.
+    """A budget that the run has spent already; epochs count where there is a bound on them, else updates.
+
+    Where a run has spent just the budget and is not closed, its last tests are left to be made.
 
     Args:
         outcomes: of its checkpoint.
     """
-    if not is_closed(run):
-        return []
     if cfg.trainer.max_epochs is not None:
         epochs = max(outcomes["epochs"])
-        if epochs >= cfg.trainer.max_epochs:
-            return [f"trainer.max_epochs={cfg.trainer.max_epochs}: {cfg.resume} has made {epochs} already"]
+        if epochs + run.is_closed > cfg.trainer.max_epochs:
+            return [f"trainer.max_epochs={cfg.trainer.max_epochs}: {run} has made {epochs} already"]
         return []
     updates = max(outcomes["updates"])
-    if updates >= cfg.trainer.max_steps:
-        return [f"trainer.max_steps={cfg.trainer.max_steps}: {cfg.resume} has made {updates} updates already"]
+    if updates + run.is_closed > cfg.trainer.max_steps:
+        return [f"trainer.max_steps={cfg.trainer.max_steps}: {run} has made {updates} updates already"]
     return []
 
 
@@ -58,5 +64,5 @@ def changed_keys(cfg: DictConfig, run: RunDirectory) -> list[str]:
     problems = []
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key) and not is_resumable(key):
-            problems.append(f"resume={cfg.resume}: was run with {key}={before.get(key)}, not {now.get(key)}")
+            problems.append(f"resume={run}: was run with {key}={before.get(key)}, not {now.get(key)}")
     return problems

@@ -78,7 +78,7 @@ BELOW_ONE = Rule("a number, 0 or more, below 1", lambda v: is_number(v) and 0 <=
 PAIR = Rule("two numbers in brackets", _is_pair)
 COUNTS = Rule("whole numbers, 1 or more, in brackets", _are_counts)
 FLAG = Rule("true or false", lambda v: isinstance(v, bool))
-SEED = Rule("a whole number, 0 or more, below 2**63", lambda v: is_int(v) and 0 <= v <= MAX_SEED)
+SEED = Rule("a whole number, 0 or more, below 2**63", lambda v: is_int(v) and 0 <= v <= MAX_SEED, whole=True)
 NAME = Rule("a name", lambda v: isinstance(v, str))
 DIRECTORY = Rule("a directory", lambda v: isinstance(v, str), optional=True)
 ONE_DEVICE = Rule("1: a population is trained on one device", lambda v: is_int(v) and v == 1)

@@ -35,6 +35,7 @@ class Checkpoint:
     config: dict[str, Any]
     parameters: dict[str, Tensor]
     outcomes: dict[str, Any]  # see :func:`outcomes`
+    problems: list[str]  # one line for each file that could not be used
 
 
 def read(file: Path) -> Checkpoint:
@@ -43,9 +44,9 @@ def read(file: Path) -> Checkpoint:
     Raises:
         DamagedFile: neither can be read.
     """
-    content, _ = storage.read(file)
+    content, problems = storage.read(file)
     parameters = {name.removeprefix(PREFIX): stack for name, stack in content["state_dict"].items()}
-    return Checkpoint(content.get("version", 0), content["config"], parameters, content["population"])
+    return Checkpoint(content.get("version", 0), content["config"], parameters, content["population"], problems)
 
 
 def save(checkpoint: dict[str, Any], population: Population, config: dict[str, Any]) -> None:

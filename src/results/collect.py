@@ -112,8 +112,11 @@ def replicas_of(run: RunDirectory) -> Iterator[Replica]:
     task = {str(key): value for key, value in OmegaConf.to_container(cfg.task).items()}  # type: ignore[union-attr]
     results = _read(run.results_file, run.read_results)
     _demand_columns(run.results_file, results, NEEDED, ("seed", "updates"))
+    _demand_numbers(run.results_file, results, RESULTS[RESULTS.index("error") :])
     history = _read(run.history_file, run.read_history)
     _demand_columns(run.history_file, history, HISTORY, ("seed", "step") if len(history) else ())
+    if len(history):
+        _demand_numbers(run.history_file, history, HISTORY)
     nothing = history.iloc[:0]
     by_seed = {int(seed): rows for seed, rows in history.groupby("seed")}
     for row in results.to_dict("records"):
@@ -137,6 +140,13 @@ def _demand_columns(file: Path, table: pd.DataFrame, columns: Sequence[str], who
     odd = [column for column in whole if not pd.api.types.is_integer_dtype(table[column])]
     if odd:
         raise UnreadableRun(f"{file}: other than whole numbers in {', '.join(odd)}")
+
+
+def _demand_numbers(file: Path, table: pd.DataFrame, columns: Sequence[str]) -> None:
+    """Refuses a table with words where numbers are."""
+    odd = [name for name in columns if name in table and not pd.api.types.is_numeric_dtype(table[name])]
+    if odd:
+        raise UnreadableRun(f"{file}: other than numbers in {', '.join(odd)}")
 
 
 def contradict(old: Replica, new: Replica) -> bool:
