@@ -249,7 +249,7 @@ def released_log() -> list[str]:
         "ρ(W) at the end": "1.24",
     }
     rows = [[name, log, *(column[name] for column in columns)] for name, log in theirs.items()]
-    return markdown(["", "log, one run", "ours, smart tanh", "ours, basic tanh"], rows)
+    return markdown(["milestone", "log, one run", "ours, smart tanh", "ours, basic tanh"], rows)
 
 
 def _milestones(run: str) -> dict[str, str]:
@@ -323,19 +323,16 @@ def galvan_rho() -> list[str]:
     """Clipped SGD on temporal order by its start, at Galvan's setting and at another one."""
     replicas = read("galvan_rho")
     lengths = sorted(replicas["length"].unique())
+    starts = {"ρ = 1.2": replicas["cell.spectral_radius"] == 1.2, "as drawn": replicas["cell.spectral_radius"].isna()}
     rows = []
-    for (batch, lr), of_setting in replicas.groupby(["task.batch_size", "optimizer.lr"], sort=False):
-        for radius, name in ((1.2, "ρ = 1.2"), (np.nan, "as drawn")):
-            own = of_setting["cell.spectral_radius"]
-            of_start = of_setting[own.isna() if np.isnan(radius) else own == radius]
-            setting = (
-                f"batches of {batch}, lr {fraction(lr, 3).rstrip('0')}, {thousands(of_start['updates'].max())} updates"
+    for batch, lr, updates in ((100, 0.001, 300_000), (20, 0.01, 100_000)):
+        setting = f"batches of {batch}, lr {fraction(lr, 3).rstrip('0')}, {thousands(updates)} updates"
+        for name, chosen in starts.items():
+            alike = _of(
+                replicas[chosen], **{"task.batch_size": batch, "optimizer.lr": lr, "trainer.max_steps": updates}
             )
-            cells = [
-                rate(_of(of_start, length=length)) if len(_of(of_start, length=length)) else NOT_RUN
-                for length in lengths
-            ]
-            rows.append([name, setting, *cells])
+            rates = [_of(alike, length=length) for length in lengths]
+            rows.append([name, setting, *(rate(own) if len(own) else NOT_RUN for own in rates)])
     return markdown(["start", "setting", *map(str, lengths)], rows)
 
 
