@@ -131,3 +131,4 @@ def test_what_is_said_of_thresholds():
         0.2,
     )
     assert round(10 / mean, 1) == 0.4
+    assert f"the mean of the first norms, {history.loc[history['step'] == 2000, 'grad_norm'].mean():.1f}," in text
