@@ -79,8 +79,10 @@ def success_by_radius(command: str, table: Path) -> Figure:
         refuse([f"--table={table}: more differs between its rows than cell.spectral_radius and task.length"])
     figure = Figure(figsize=(6.2, 4.6), layout="constrained")
     axis = figure.subplots()
-    by_radius = rates.sort_values("length").groupby("cell.spectral_radius", dropna=False)
-    for k, (radius, rows) in enumerate(reversed(list(by_radius))):
+    by_radius = dict(list(rates.sort_values("length").groupby("cell.spectral_radius", dropna=False)))
+    largest_first = sorted(by_radius, key=lambda radius: np.inf if pd.isna(radius) else -radius)
+    for k, radius in enumerate(largest_first):
+        rows = by_radius[radius]
         name = "ours, as drawn" if pd.isna(radius) else f"ours, $\\rho$ = {radius:g}"
         draw_rates(axis, rows["length"] * (1 + 0.02 * k), rows, color=COLOURS[k], marker=MARKERS[k], label=name)
     for k, (name, (lengths, rate)) in enumerate(PUBLISHED.items()):
