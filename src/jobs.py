@@ -52,8 +52,6 @@ class Jobs(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuses a sweep if one of its jobs cannot run, or does not fit what lies in its directory."""
-        jobs = jobs_of(config)
-        note_common(set(jobs[0]).intersection(*jobs) if len(jobs) > 1 else [])
         problems = sweep_problems(config)
         if problems:
             refuse(problems)
@@ -61,7 +59,7 @@ class Jobs(Callback):
             self.lock.enter_context(RunDirectory(config.hydra.sweep.dir).locked())
         except InUse as problem:
             refuse([str(problem).replace("a run is", "a sweep is")])
-        self.jobs = len(jobs)
+        self.jobs = len(jobs_of(config))
         self.begun = perf_counter()
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -152,7 +150,9 @@ def sweep_problems(cfg: DictConfig) -> list[str]:
     problems: list[str] = []
     directories = []
     try:
-        for number, overrides in enumerate(jobs_of(cfg)):
+        jobs = jobs_of(cfg)
+        note_common(set(jobs[0]).intersection(*jobs) if len(jobs) > 1 else [])
+        for number, overrides in enumerate(jobs):
             try:
                 job = loader.load_sweep_config(cfg, overrides)
                 problems += check(job)

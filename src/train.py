@@ -39,10 +39,10 @@ def job(cfg: DictConfig) -> float:
     if HydraConfig.get().mode != RunMode.MULTIRUN:
         population = run(cfg, directory)
     else:
-        rate = take_up(cfg, directory)
-        if rate is not None:
-            return rate
         try:
+            rate = take_up(cfg, directory)
+            if rate is not None:
+                return rate
             population = run(cfg, directory)
         except Exception as error:  # the other jobs are run; Jobs then names those that failed
             note_failure(directory, error)

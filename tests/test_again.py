@@ -165,7 +165,7 @@ def test_ones_own_folder_is_remembered_and_what_is_given_wins(tmp_path):
         "hydra: {overrides: {hydra: [hydra.run.dir=elsewhere, 'hydra.searchpath=[file://x]']},"
         " runtime: {config_sources: [{path: /mine/conf, provider: command-line}]}}"
     )
-    found = continued([f"resume={tmp_path}", "trainer.max_steps=20"])
+    found = continued(["trainer.max_steps=15", f"resume={tmp_path}", "trainer.max_steps=20"])  # the last one counts
     assert found == [
         *("--config-dir", "/mine/conf"),
         *("task=mine", "+optimizer.extra=1", "trainer.max_steps=20", "hydra.searchpath=[file://x]"),

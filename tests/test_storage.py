@@ -192,7 +192,14 @@ def test_a_run_can_go_on_from_before_its_first_update(tmp_path, monkeypatch):
     assert all(torch.equal(whole[name], rest[name]) for name in whole)
 
 
-SLOW = [*KEYS, "trainer.max_steps=4000", "callbacks.recorder.seconds=0.05", "logger=none", "success.check_every=500"]
+SLOW = [
+    *KEYS,
+    "trainer.max_steps=4000",
+    "success.leave=false",
+    "callbacks.recorder.seconds=0.05",
+    "logger=none",
+    "success.check_every=500",
+]
 
 
 def test_killed_at_any_moment_it_goes_on_bit_for_bit(tmp_path):

@@ -57,7 +57,8 @@ def continued(arguments: Sequence[str]) -> list[str]:
         return list(arguments)
     before = [text for text in (*task, *_texts(settings.overrides.hydra)) if key_of(text) not in (*OUTPUT, "resume")]
     placed = [given.get(key_of(text), text) for text in before]  # in its place: the order of a sweep's jobs is theirs
-    rest = [argument for argument in rest if argument not in placed]
+    known = {key_of(text) for text in placed}
+    rest = [argument for argument in rest if not (is_override(argument) and key_of(argument) in known)]
     return [*_own_folder(settings, arguments), *placed, *rest, *where]
 
 
