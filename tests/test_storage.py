@@ -202,28 +202,30 @@ SLOW = [
 ]
 
 
+def written_at(directory):
+    """When the last checkpoint was written; None: there is none."""
+    file = RunDirectory(directory).checkpoint_file
+    return file.stat().st_mtime_ns if file.is_file() else None
+
+
 def test_killed_at_any_moment_it_goes_on_bit_for_bit(tmp_path):
     """SIGKILL again and again, each time on from what lies there; parameters and history as if nothing had happened."""
     keys = [*SLOW, "task.length=10"]
     run(compose(*keys), tmp_path / "whole")
-    directory, again, kills = tmp_path / "0", [], 0
+    directory = tmp_path / "killed"
+    command = [sys.executable, "-m", "src.train", *keys, f"hydra.run.dir={directory}"]
     draws = np.random.default_rng(0)
-    for attempt in range(1, 40):
-        command = [sys.executable, "-m", "src.train", *keys, *again, f"hydra.run.dir={directory}"]
+    for kill in range(5):
+        before = written_at(directory)
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        while process.poll() is None and not RunDirectory(directory).checkpoint_file.is_file():
+        while process.poll() is None and written_at(directory) == before:
             time.sleep(0.01)
-        if kills < 4:
+        if kill < 4:
             time.sleep(draws.uniform(0, 0.4))
             process.send_signal(signal.SIGKILL)
         error = process.communicate()[1].decode()
-        if process.returncode == 0:
-            break
-        assert process.returncode == -signal.SIGKILL, error
-        kills += 1
-        again = [f"resume={directory}"]
-        directory = tmp_path / f"{attempt}"
-    assert kills
+        assert process.returncode == (-signal.SIGKILL if kill < 4 else 0), error
+        command = [sys.executable, "-m", "src.train", f"resume={directory}"]
     whole, rest = parameters(tmp_path / "whole"), parameters(directory)
     assert all(torch.equal(whole[name], rest[name]) for name in whole)
     folders = (tmp_path / "whole", directory)
