@@ -9,7 +9,7 @@ from rich.table import Table
 
 from src.results.collect import Replica
 from src.results.comparison import labels, paired
-from src.rundir import ERROR, LOSS, SUCCESS_RATE
+from src.rundir import ERROR, LOSS, REPLICAS, SUCCESS_RATE
 
 FEW = 6
 """Most replicas that get a column of their own."""
@@ -39,7 +39,8 @@ def show_success_rates(replicas: Sequence[Replica], table: pd.DataFrame, out: Pa
         printed.add_row(*row)
     console = Console()
     console.print(printed)
-    console.print(f"in {out}: {SUCCESS_RATE}.csv, {SUCCESS_RATE}.png, {ERROR}.png (and .svg)", soft_wrap=True)
+    written = f"{REPLICAS}.csv, {SUCCESS_RATE}.csv, {SUCCESS_RATE}.png, {ERROR}.png (and .svg)"
+    console.print(f"in {out}: {written}", soft_wrap=True)
 
 
 def _solved(table: pd.DataFrame) -> list[str]:
