@@ -155,15 +155,19 @@ FAILURE_FILE = "error.txt"
 """What ended a job of a sweep that failed."""
 
 LEFT_BY_A_RUN = (
-    "checkpoints/*.ckpt",
-    "*.csv",
-    "*.part",
+    "checkpoints/last.ckpt",
+    "checkpoints/previous.ckpt",
+    "results.csv",
+    "history.csv",
     "diagnostics.npz",
-    "evaluation.*",
+    "evaluation.csv",
+    "evaluation.png",
+    "evaluation.svg",
     "events.out.tfevents.*",
     ".closed",
     FAILURE_FILE,
 )
+"""Files of a run by their names: what else lies in its directory is not ours to remove."""
 
 
 class InUse(Exception):

@@ -284,8 +284,9 @@ def test_a_smaller_budget_is_refused_of_a_run_that_is_not_closed(tmp_path, monke
 def test_nothing_of_a_run_that_is_replaced_stays(tmp_path):
     run(compose("experiment=smoke", "replicas=2"), tmp_path)
     (tmp_path / "evaluation.csv").touch()
+    (tmp_path / "mine.csv").touch()
     RunDirectory(tmp_path).clear()
-    assert [path.name for path in sorted(tmp_path.iterdir())] == [".lock", "checkpoints", "config.yaml"]
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [".lock", "checkpoints", "config.yaml", "mine.csv"]
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
