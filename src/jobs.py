@@ -20,7 +20,7 @@ from src.config.errors import first_line
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
 from src.config.resume import changed_keys
 from src.jobnames import job_directory, note_common
-from src.rundir import InUse, RunDirectory, failures_under
+from src.rundir import JOB_COLUMNS, JOBS, InUse, RunDirectory, failures_under, table_file, write_table
 
 PASSED_OVER = 1.0
 """Seconds in which no job is trained."""
@@ -59,7 +59,10 @@ class Jobs(Callback):
             self.lock.enter_context(RunDirectory(config.hydra.sweep.dir).locked())
         except InUse as problem:
             refuse([str(problem).replace("a run is", "a sweep is")])
-        self.jobs = len(jobs_of(config))
+        jobs = jobs_of(config)
+        if jobs and named_by_us(config):
+            list_jobs(config, jobs)
+        self.jobs = len(jobs)
         self.begun = perf_counter()
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -86,6 +89,17 @@ class Jobs(Callback):
             print(f"to try them again: python -m src.train {again}", file=sys.stderr)
         if failed or not reported:
             raise SystemExit(1)  # Hydra would only warn of an exception
+
+
+def list_jobs(config: DictConfig, jobs: Sequence[Sequence[str]]) -> None:
+    """Leaves a list of a sweep's jobs in its directory: whoever looks at it later sees what is missing."""
+    directory = Path(config.hydra.sweep.dir)
+    rows = [(job_directory(number, overrides), " ".join(overrides)) for number, overrides in enumerate(jobs)]
+    try:
+        write_table(table_file(directory, JOBS), JOB_COLUMNS, rows)
+    except OSError as error:  # Hydra would only warn of it
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
 
 
 def report_sweep(directory: Path) -> bool:

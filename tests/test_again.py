@@ -18,7 +18,8 @@ from src.config.again import continued, quoted
 from src.jobnames import COMMON, job_directory, note_common
 from src.jobs import how_far
 from src.population import checkpoint
-from src.rundir import RunDirectory
+from src.results.missing import missing
+from src.rundir import JOB_COLUMNS, RunDirectory, write_table
 from tests.conftest import ROOT
 
 KEYS = ["experiment=smoke", "replicas=2", "success.check_every=100", "task.length=20", "optimizer=msgd_c"]
@@ -220,3 +221,26 @@ def test_tables_that_cannot_be_written_are_one_line_and_status_1(tmp_path, whole
     (sweep / "replicas.csv").mkdir()
     _, err = finished(f"resume={sweep}", status=1)
     assert err.count(": done") == 2 and f"error: {sweep}: no tables: " in err
+
+
+def test_curves_say_what_a_sweep_lacks(tmp_path, whole):
+    """Of four jobs one has ended, one was interrupted, one failed, one has not begun; and one is at work."""
+    sweep = tmp_path / "sweep"
+    shutil.copytree(whole, sweep)
+    names = ["0_seed=0", "1_seed=7", "2", "3", "4"]
+    write_table(sweep / "jobs.csv", JOB_COLUMNS, [(name, "") for name in names])
+    (sweep / "1_seed=7" / ".closed").unlink()
+    for name in names[2:4]:
+        (sweep / name).mkdir()
+    (sweep / "2" / "error.txt").write_text("out of luck")
+    with RunDirectory(sweep / "3").locked():
+        (line,) = missing([tmp_path])
+    assert line == (
+        f"{sweep}: 1 of 5 jobs have ended; interrupted: 1_seed=7; failed: 2; running: 3; not begun: 4; "
+        f"to go on: python -m src.train resume={sweep}"
+    )
+    with RunDirectory(sweep).locked():
+        assert missing([tmp_path])[0].endswith("; not begun: 3, 4; the sweep is at work")
+    shown = subprocess.run([sys.executable, "-m", "src.curves", sweep], cwd=ROOT, capture_output=True, text=True)
+    assert "1 of 5 jobs have ended" in shown.stdout and shown.returncode == 0
+    assert missing([whole]) == []

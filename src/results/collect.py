@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from omegaconf import OmegaConf
 
-from src.config import ConfigurationError, science
+from src.config import ConfigurationError, leaves, science
 from src.config.errors import first_line
 from src.rundir import HISTORY, INTERRUPTED, RESULTS, RunDirectory, runs_under
 
@@ -23,8 +23,12 @@ NEEDED = tuple(column for column in RESULTS if column != "test_loss")
 
 OUTCOME = tuple(column for column in RESULTS if column not in NOT_COMPARED)
 
-Config = tuple[tuple[str, Any], ...]
-"""The items of :func:`src.config.science`."""
+
+class Config(tuple[tuple[str, Any], ...]):
+    """The items of :func:`src.config.science`. They never change, so that tables that carry them need no copies."""
+
+    def __deepcopy__(self, _: Any) -> "Config":
+        return self
 
 
 @dataclass
@@ -34,16 +38,21 @@ class Replica:
     Args:
         config: what its result depends on besides its seed.
         outcome: the row, by column.
-        history: its rows of history.csv.
+        together: history.csv, with the rows of all replicas of its run.
         source: the results.csv.
         task: what its task is made from, as the run has saved it.
     """
 
     config: Config
     outcome: dict[str, Any]
-    history: pd.DataFrame
+    together: pd.DataFrame
     source: Path
     task: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """Its rows of history.csv."""
+        return self.together[self.together["seed"] == self.outcome["seed"]]
 
     @property
     def graded(self) -> bool:
@@ -104,12 +113,12 @@ def replicas_of(run: RunDirectory) -> Iterator[Replica]:
     Raises:
         UnreadableRun: a file of the run is not what a run leaves.
     """
-    cfg = _read(run.config_file, run.configuration)
-    for part in ("task.name", "task.length", "cell.name", "optimizer.name"):
-        if OmegaConf.select(cfg, part) is None:
-            raise UnreadableRun(f"{run.config_file}: no {part}, so no configuration of a run")
-    config = tuple(science(cfg).items())
-    task = {str(key): value for key, value in OmegaConf.to_container(cfg.task).items()}  # type: ignore[union-attr]
+    cfg = _read(run.config_file, run.plain_configuration)
+    values = dict(leaves(cfg))
+    for key in ("task.name", "task.length", "cell.name", "optimizer.name"):
+        if values.get(key) is None:
+            raise UnreadableRun(f"{run.config_file}: no {key}, so no configuration of a run")
+    config = Config(science(cfg).items())
     results = _read(run.results_file, run.read_results)
     _demand_columns(run.results_file, results, NEEDED, ("seed", "updates"))
     _demand_numbers(run.results_file, results, RESULTS[RESULTS.index("error") :])
@@ -117,11 +126,9 @@ def replicas_of(run: RunDirectory) -> Iterator[Replica]:
     _demand_columns(run.history_file, history, HISTORY, ("seed", "step") if len(history) else ())
     if len(history):
         _demand_numbers(run.history_file, history, HISTORY)
-    nothing = history.iloc[:0]
-    by_seed = {int(seed): rows for seed, rows in history.groupby("seed")}
     for row in results.to_dict("records"):
         outcome = {str(column): value for column, value in row.items()}
-        yield Replica(config, outcome, by_seed.get(outcome["seed"], nothing), run.results_file, task)
+        yield Replica(config, outcome, history, run.results_file, cfg["task"])
 
 
 def _read(file: Path, reader: Callable[[], Any]) -> Any:

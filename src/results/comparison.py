@@ -55,7 +55,7 @@ def paired(replicas: Sequence[Replica]) -> str:
     """What may be said of a comparison: that methods saw the same seeds on each task, length and cell, or nothing."""
     settings: dict[Config, list[set[int]]] = {}
     for config, alike in by_config(replicas).items():
-        setting = tuple((key, value) for key, value in config if key.startswith(("task.", "cell.")))
+        setting = Config((key, value) for key, value in config if key.startswith(("task.", "cell.")))
         seeds = {replica.outcome["seed"] for replica in alike}
         settings.setdefault(setting, []).append(seeds)
     for methods in settings.values():

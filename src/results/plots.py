@@ -1,11 +1,13 @@
 """Figures of a sweep: success rate against length, error against updates, loss against epochs and time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from src.results.collect import Replica
@@ -16,6 +18,12 @@ from src.rundir import DIVERGED
 
 GAP = 0.04
 """Between two lines at one length, as a share of the least distance between two lengths."""
+
+MOST_LENGTHS = 12
+"""Lengths that get a panel in the figure of errors; of more, these are spread evenly."""
+
+MOST_DOTS = 300
+"""Checks of one line in one panel that get a dot each."""
 
 
 def success_rate(replicas: Sequence[Replica]) -> Figure:
@@ -59,7 +67,7 @@ def _draw_rates(axis: Axes, inside: Sequence[Replica], lines: Lines) -> None:
         table = success_rates(alike).dropna(subset=["rate"]).sort_values("length")
         x = table["length"] + gap * (lines.place(name) - middle)
         draw_rates(axis, x, table, color=lines.colour(name), marker=lines.marker(name), label=name)
-    axis.set_xticks(lengths)
+    axis.set_xticks(spread(lengths, MOST_LENGTHS))
     if len(lengths) == 1:
         margin = 5 * gap * len(lines.names)
         axis.set_xlim(lengths[0] - margin, lengths[0] + margin)
@@ -69,17 +77,15 @@ def error(replicas: Sequence[Replica]) -> Figure:
     """Error against updates, a thin line per replica: a row per task and cell, a column per length."""
     lines = Lines(replicas)
     inside = panels(replicas)
-    lengths = sorted({replica.outcome["length"] for replica in replicas})
+    lengths = spread({replica.outcome["length"] for replica in replicas}, MOST_LENGTHS)
     figure = Figure(figsize=(max(5.0, 1.2 + 3.4 * len(lengths)), 1.2 + 2.7 * len(inside)), layout="constrained")
     grid = figure.subplots(len(inside), len(lengths), sharey=True, squeeze=False)
     drawn: dict[str, Any] = {}
     for row, ((task, cell), together) in zip(grid, inside.items(), strict=True):
-        axes = dict(zip(lengths, row, strict=True))
-        for replica in together:
-            if not replica.history.empty:
-                name = lines.of[replica.config]
-                drawn[name] = _draw_error(axes[replica.outcome["length"]], replica, lines.colour(name))
-        for length, axis in axes.items():
+        for axis, length in zip(row, lengths, strict=True):
+            here = [replica for replica in together if replica.outcome["length"] == length]
+            for name, alike in lines.split(here).items():
+                drawn[name] = _draw_errors(axis, alike, lines.colour(name))
             axis.set(title=f"{words(cell)}, length {length}", xlabel="updates", ylim=(0, 100), xlim=(0, None))
             axis.grid(axis="y", alpha=0.3)
         row[0].set_ylabel(f"{words(task)}\nwrong sequences (%)")
@@ -87,14 +93,33 @@ def error(replicas: Sequence[Replica]) -> Figure:
     return figure
 
 
-def _draw_error(axis: Axes, replica: Replica, colour: str) -> Any:
-    """Draws the errors of one replica; returns its line."""
-    step = replica.history["step"].to_numpy()
-    percent = 100 * replica.history["error"].to_numpy()
-    (line,) = axis.plot(step, percent, color=colour, marker=".", ms=2, lw=0.8, alpha=0.8)
-    if replica.outcome["solved"]:
-        axis.plot(step[-1], percent[-1], "o", color=colour, ms=6, clip_on=False)
-    return line
+def spread(lengths: Iterable[int], most: int) -> list[int]:
+    """Some of the lengths, from the least to the largest: at most so many."""
+    known = sorted(set(lengths))
+    if len(known) <= most:
+        return known
+    places = np.linspace(0, len(known) - 1, most).round().astype(int)
+    return [known[place] for place in places]
+
+
+def _draw_errors(axis: Axes, alike: Sequence[Replica], colour: str) -> Any:
+    """Draws the errors of replicas of one line; returns an artist for the legend."""
+    curves = []
+    ends = []
+    for replica in alike:
+        percent = 100 * replica.history["error"]
+        curve = np.column_stack([replica.history["step"], percent])
+        curves.append(curve)
+        if replica.outcome["solved"] and len(curve):
+            ends.append(curve[-1])
+    artist = axis.add_collection(LineCollection(curves, colors=colour, linewidths=0.8, alpha=0.8))
+    points = np.concatenate(curves)
+    if len(points) <= MOST_DOTS:
+        axis.plot(*points.T, ".", color=colour, ms=2, alpha=0.8)
+    if ends:
+        axis.plot(*np.array(ends).T, "o", color=colour, ms=6, clip_on=False)
+    axis.autoscale_view()
+    return artist
 
 
 def loss(replicas: Sequence[Replica]) -> Figure:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 from torch.utils.tensorboard import SummaryWriter
 
 from src.config import ConfigurationError
 from src.config.errors import first_line
 from src.results import plots
 from src.results.collect import Replica, collect
+from src.results.missing import missing
 from src.results.rates import losses, success_rates
 from src.results.seeds import replica_table
 from src.results.tables import show_losses, show_success_rates
@@ -37,8 +39,9 @@ def report(directories: Sequence[Path], out: Path | None = None, skipped: list[s
     replicas = collect(directories, skipped)
     for problem in skipped:
         print(f"skipped: {problem}", file=sys.stderr)
+    lacking = missing(directories)
     if not replicas:
-        raise ConfigurationError([f"no results under {', '.join(map(str, directories))}"])
+        raise ConfigurationError([f"no results under {', '.join(map(str, directories))}", *lacking])
     if out is None:
         out = Path(directories[0] if len(directories) == 1 else CURVES)
     out.mkdir(parents=True, exist_ok=True)
@@ -55,6 +58,8 @@ def report(directories: Sequence[Path], out: Path | None = None, skipped: list[s
         figures[SUCCESS_RATE] = plots.success_rate(graded)
         figures[ERROR] = plots.error(graded)
     save(figures, out)
+    for line in lacking:
+        print(line)
     return table
 
 
@@ -81,8 +86,9 @@ def save(figures: dict[str, Figure], out: Path) -> None:
     with SummaryWriter(str(board_folder)) as board:
         for name, figure in figures.items():
             try:
-                for file in figure_files(out, name):
+                files = figure_files(out, name)
+                for file in files:
                     figure.savefig(file, dpi=150)
-                board.add_figure(f"sweep/{name}", figure)
+                board.add_image(f"sweep/{name}", imread(files[0]), dataformats="HWC")
             except (ArithmeticError, ValueError) as error:  # numbers that Matplotlib cannot draw
                 print(f"{name}: cannot be drawn: {first_line(error)}", file=sys.stderr)

@@ -14,6 +14,9 @@ from src.results.comparison import labels
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe & Ito (2008): colour-blind readers can tell them apart too."""
 
+LETTER, HANDLE, ROW = 0.1, 0.7, 0.21
+"""Inches that a letter of a legend takes, a line's sample, and a row."""
+
 MARKERS = "osD^vP*"
 DASHES = ("-", "--", ":")
 
@@ -85,7 +88,7 @@ def draw_rates(axis: Axes, x: pd.Series, rates: pd.DataFrame, **look: Any) -> No
 
 
 def legend(figure: Figure, handles: dict[str, Any], title: str) -> None:
-    """Puts one legend below all panels.
+    """Puts one legend below all panels; the figure grows where it has many lines.
 
     Args:
         figure: with a constrained layout.
@@ -93,11 +96,14 @@ def legend(figure: Figure, handles: dict[str, Any], title: str) -> None:
         title: a line above it.
     """
     longest = max(map(len, handles), default=0)
+    columns = max(1, int(figure.get_figwidth() / (LETTER * longest + HANDLE)))
+    rows = -(-len(handles) // columns)
+    figure.set_figheight(figure.get_figheight() + ROW * max(0, rows - 2))
     figure.legend(
         list(handles.values()),
         list(handles),
         loc="outside lower center",
-        ncols=4 if longest < 12 else 1,
+        ncols=columns,
         frameon=False,
         title=title,
         title_fontsize=8,
