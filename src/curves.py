@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from src.config import ConfigurationError, refuse
+from src.config.trusted import import_modules
 from src.results.report import report
 
 
@@ -12,9 +13,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m src.curves", description=__doc__)
     parser.add_argument("directories", metavar="DIR", nargs="+", type=Path, help="searched for runs at any depth")
     parser.add_argument("--out", type=Path, help="where to write; default: DIR, or ./curves for several")
+    parser.add_argument("--module", action="append", default=[], help="of your own, that the configuration names")
     arguments = parser.parse_args()
     skipped: list[str] = []
     try:
+        import_modules(arguments.module)
         report(arguments.directories, arguments.out, skipped)
     except ConfigurationError as error:
         refuse(error.problems)

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from src.config import ConfigurationError, refuse
 from src.config.evaluation import evaluation_configuration
+from src.config.trusted import import_modules
 from src.results import run_plots
 from src.results.tables import show_evaluation
 from src.run import settle_recurrence
@@ -100,9 +101,11 @@ def main() -> None:
         help=f"task.length={LENGTHS} (default), other keys of the task, success.sequences, threads, recurrence",
     )
     parser.add_argument("--out", type=Path, help="where to write; default: RUN_DIR")
+    parser.add_argument("--module", action="append", default=[], help="of your own, that the configuration names")
     arguments = parser.parse_args()
     torch.set_grad_enabled(False)
     try:
+        import_modules(arguments.module)
         run(arguments.directory, arguments.overrides, arguments.out or arguments.directory)
     except ConfigurationError as problem:
         refuse(problem.problems)

@@ -13,14 +13,17 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import check, refuse
+from src.config.again import key_of
 from src.config.errors import first_line
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
 from src.config.resume import changed_keys
 from src.jobnames import job_directory, note_common
 from src.rundir import JOB_COLUMNS, JOBS, InUse, RunDirectory, failures_under, table_file, write_table
+from tasks.price import Price
 
 PASSED_OVER = 1.0
 """Seconds in which no job is trained."""
@@ -46,7 +49,7 @@ class Jobs(Callback):
         """Refuses a job that cannot run, and a sweep that is started as a single job."""
         if config.hydra.sweeper.get("params") and config.resume is None:
             refuse([f"hydra.mode=RUN: {config.name} is a sweep; leave hydra.mode out or add -m"])
-        problems = check(config) or occupied(config)
+        problems = check(config) or unchosen(config, config.hydra.overrides.task) or occupied(config)
         if problems:
             refuse(problems)
 
@@ -147,6 +150,20 @@ def occupied(config: DictConfig) -> list[str]:
     return []
 
 
+CHOICES = ("cell", "optimizer", "experiment", "setting")
+"""Groups of which one must be chosen where the defaults are those of other tasks."""
+
+
+def unchosen(config: DictConfig, overrides: Sequence[str]) -> list[str]:
+    """A price with the cell and the method that suit the other tasks."""
+    if not issubclass(get_class(config.task._target_), Price) or any(key_of(text) in CHOICES for text in overrides):
+        return []
+    name = config.task.name
+    defaults = f"cell={config.cell.name} and optimizer={config.optimizer.name} are the defaults of other tasks"
+    advice = f"python -m src.train task={name} cell=dense_lstm optimizer=adam trainer.max_epochs=200 schedule=parts"
+    return [f"task={name}: {defaults}; choose them, as in {advice}"]
+
+
 def jobs_of(cfg: DictConfig) -> list[list[str]]:
     """Overrides of each job of a sweep; none if they are not known beforehand (sweepers that choose as they go)."""
     if cfg.hydra.sweeper._target_ != BASIC:
@@ -169,7 +186,7 @@ def sweep_problems(cfg: DictConfig) -> list[str]:
         for number, overrides in enumerate(jobs):
             try:
                 job = loader.load_sweep_config(cfg, overrides)
-                problems += check(job)
+                problems += check(job) or unchosen(job, overrides)
                 if not named_by_us(cfg):
                     continue
                 directories.append(Path(cfg.hydra.sweep.dir) / job_directory(number, overrides))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from src.cells import GRU, LSTM, Vanilla
 from src.config import ConfigurationError
+from src.config.trusted import distrust, untrusted
 from src.network import Architecture, Network, build_architecture
 from src.population import checkpoint
 from src.rundir import RunDirectory
@@ -44,13 +45,17 @@ def load_population(directory: str | Path) -> Trained:
     """All R replicas of a run's directory (``runs/...``, or ``sweeps/.../3_msgd_c_length=100``).
 
     Raises:
-        ConfigurationError: no run there, or none that has begun; damaged checkpoints; a module that is not found.
+        ConfigurationError: no run there, or none that has begun; damaged checkpoints; a class that is not found, or
+            that is neither ours nor in a module that is imported already.
     """
     run = RunDirectory(directory)
     missing = run.missing()
     if missing:
         raise ConfigurationError([f"{directory}: no trained population there, {missing[0]} is missing"])
     config = run.configuration()
+    strange = untrusted(config)
+    if strange:
+        raise ConfigurationError([f"{run.config_file}: names {name}{distrust(name)}" for name in strange])
     for part in (config.task, config.cell):
         try:
             hydra.utils.get_class(part._target_)

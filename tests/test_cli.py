@@ -168,3 +168,13 @@ def test_interruptions_end_after_the_update_with_everything_written(tmp_path, si
     else:
         assert f"to go on: python -m src.train resume={folder}" in err
         assert re.search(r"0/2 solved so far, 2 interrupted", out)
+
+
+def test_a_price_with_the_defaults_of_other_tasks_is_refused_with_the_right_command(tmp_path):
+    for keys in (["task=price"], ["-m", "task=price,temporal_order"]):
+        refused = train(tmp_path, *keys)
+        (line,) = refused.stderr.splitlines()
+        assert refused.returncode == 2 and line.startswith("error: task=price: cell=smart_tanh and optimizer=msgd_cr")
+    right = line.rpartition("python -m src.train ")[2].split()
+    small = ["task.length=120", "task.batch_size=2", "task.window=3", "cell.hidden_size=4"]
+    assert train(tmp_path, *right, *small, "trainer.max_epochs=1").returncode == 0

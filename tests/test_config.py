@@ -1,5 +1,9 @@
 """The configuration: every choice composes, every key has a rule, every problem is named."""
 
+import subprocess
+import sys
+
+import hydra
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
@@ -7,7 +11,10 @@ from hydra.errors import HydraException
 from src import storage
 from src.config import RULES, check, leaves
 from src.config.keys import is_packable
+from src.config.memory import free_memory
+from src.config.need import estimate
 from src.config.overrides import diagnose
+from src.network import build_architecture
 from src.run import run
 from tests.conftest import AUTOGRAD, CELLS, EXPERIMENTS, METHODS, ROOT, SIMPLEX, TASKS, TORCH, compose
 
@@ -204,3 +211,62 @@ def test_every_cell_method_and_task(cell, method, task, tmp_path):
     short = compose(*keys, "trainer.max_steps=1", "callbacks.diagnostics.every=null")
     first = run(short, tmp_path / "1").parameters()
     assert all((p != first[name]).any() for name, p in population.parameters().items())
+
+
+def test_a_population_that_does_not_fit_is_refused_with_what_does(monkeypatch):
+    """The bound is what the estimate says, so that one replica more is one too many."""
+    cfg = compose("replicas=7", "cell.hidden_size=200")
+    need = estimate(cfg, hydra.utils.instantiate(cfg.task), build_architecture(cfg.cell))
+    monkeypatch.setattr("src.config.need.free_memory", lambda: need.of(7))
+    assert check(cfg) == []
+    cfg.replicas = 8
+    (problem,) = check(cfg)
+    assert problem.startswith("replicas=8: about ") and problem.endswith("; 7 replicas fit")
+    monkeypatch.setattr("src.config.need.free_memory", lambda: need.fixed)
+    assert check(cfg)[0].endswith("; not even one replica fits")
+    (problem,) = check(compose("task.length=1e15"))
+    assert problem.startswith("task.length=1000000000000000: a mini-batch of 2e+16 steps does not fit")
+
+
+def test_the_memory_that_is_free(monkeypatch, tmp_path):
+    meminfo, group = tmp_path / "meminfo", tmp_path / "group"
+    monkeypatch.setattr("src.config.memory.MEMINFO", meminfo)
+    monkeypatch.setattr("src.config.memory.GROUP", group)
+    assert free_memory() is None
+    meminfo.write_text("MemTotal:  99 kB\nMemAvailable:   30 kB\n")
+    assert free_memory() == 30 * 1024
+    group.mkdir()
+    (group / "memory.max").write_text("max\n")
+    (group / "memory.current").write_text("5000\n")
+    (group / "memory.stat").write_text("file 4000\ninactive_file 1000\n")
+    assert free_memory() == 30 * 1024
+    (group / "memory.max").write_text("9000\n")
+    assert free_memory() == 5000
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [["replicas=40", "task.length=300"], ["replicas=60", "cell.hidden_size=300", "optimizer=adam", "task.length=10"]],
+)
+def test_the_estimate_is_of_the_size_of_what_is_taken(keys, tmp_path):
+    """Largest resident size of a run, less that of a tiny one; the reference and torch's optimizer take the most."""
+    keys_of_all = ["recurrence=reference", "trainer.max_steps=2", "success.sequences=1000"]
+    keys_of_all.append("callbacks.diagnostics.every=null")
+
+    def peak(*more):
+        code = f"""
+import resource
+from pathlib import Path
+from src.run import run
+from tests.conftest import compose
+run(compose(*{[*keys_of_all, *more]!r}), Path({str(tmp_path / str(len(more)))!r}))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+        command = [sys.executable, "-c", code]
+        out = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        return 1024 * int(out.stdout.split()[-1])
+
+    cfg = compose(*keys_of_all, *keys)
+    guess = estimate(cfg, hydra.utils.instantiate(cfg.task), build_architecture(cfg.cell)).of(cfg.replicas)
+    taken = peak(*keys) - peak("replicas=1", "task.length=10", "cell.hidden_size=2")
+    assert 0.5 < guess / taken < 2, (guess, taken)

@@ -171,3 +171,33 @@ def test_who_left_is_measured_no_more(tmp_path):
         assert (found["temporal_gradient"][rows, r] == found["temporal_gradient"][rows[0], r]).all()
         norm = np.linalg.norm(population.parameters()["W"][r].double().numpy(), 2)
         np.testing.assert_allclose(found["singular_value"][-1, r], norm, rtol=1e-6)
+
+
+def test_wide_networks_hold_nothing_up(tmp_path, capsys):
+    """Fewer sequences, then none, then no singular values; everything else is measured, and it is said."""
+    keys = ["experiment=smoke", "replicas=2", "trainer.max_steps=2", "success.sequences=10", "task.length=20"]
+    for units, seconds, line in (
+        (30, 1, None),
+        (30, 0.003, "Jacobians of 1 instead of 4 sequences (callbacks.diagnostics.seconds=1 makes them all)"),
+        (500, 0.5, "Jacobians of 0 instead of 4 sequences (callbacks.diagnostics.seconds=4 makes them all)"),
+        (500, 0.1, "Jacobians of 0 instead of 4 sequences, no singular values ("),
+    ):
+        where = tmp_path / f"{units} {seconds}"
+        run(compose(*keys, f"cell.hidden_size={units}", f"callbacks.diagnostics.seconds={seconds}"), where)
+        err = capsys.readouterr().err
+        assert line in err if line else "diagnostics:" not in err
+        found = np.load(where / "diagnostics.npz")
+        jacobians = line is None or "of 1" in line
+        assert np.isfinite(found["jacobian"][0, 0]).any() == jacobians
+        assert np.isfinite(found["singular_value"]).all() == (line is None or "singular" not in line)
+        assert np.isfinite(found["omega"]).all() and np.isfinite(found["temporal_gradient"][0, 0]).any()
+
+
+def test_no_number_depends_on_how_many_are_measured_at_a_time(tmp_path, monkeypatch):
+    keys = ["experiment=smoke", "trainer.max_steps=20", "task.length=10", "task.max_length=15"]
+    run(compose(*keys), tmp_path / "together")
+    monkeypatch.setattr("src.callbacks.diagnostics.KEPT", 1)
+    run(compose(*keys), tmp_path / "alone")
+    together, alone = (np.load(tmp_path / name / "diagnostics.npz") for name in ("together", "alone"))
+    for name in together:
+        np.testing.assert_array_equal(together[name], alone[name])

@@ -11,7 +11,10 @@ from torch import nn
 
 from src import evaluate
 from src.config import ConfigurationError
+from src.config.trusted import import_modules, untrusted
 from src.network import Network
+from src.results.rates import YARDSTICKS, yardsticks
+from src.results.report import report
 from src.run import run
 from src.trained import initialize_, load_population, load_replica
 from tasks.batch import Batch, collate
@@ -53,7 +56,10 @@ def test_what_cannot_be_handed_on_is_said(tmp_path):
         trained(tmp_path / part, "cell=sigmoid")
         config = tmp_path / part / "config.yaml"
         config.write_text(config.read_text().replace("tasks.temporal_order" if part == "task" else "src.cells", "mine"))
-        with pytest.raises(ConfigurationError, match="needs PYTHONPATH"):
+        with pytest.raises(ConfigurationError, match=r"names mine\.\w+, which is none of ours"):
+            load_population(tmp_path / part)
+        config.write_text(config.read_text().replace("_target_: mine", "_target_: src.cells.gone"))
+        with pytest.raises(ConfigurationError, match="cannot be found"):
             load_population(tmp_path / part)
     with pytest.raises(ConfigurationError, match="no trained population there"):
         load_population(tmp_path / "nowhere")
@@ -162,3 +168,45 @@ def test_the_command(tmp_path):
         refused = subprocess.run(wrong, cwd=ROOT, capture_output=True, text=True)
         assert refused.returncode == 2 and "Traceback" not in refused.stderr
         assert refused.stderr.startswith("error: ")
+
+
+MINE = '''
+from tasks.temporal_order import TemporalOrder
+
+class Mine(TemporalOrder):
+    """Temporal order by another name."""
+
+def harmful(**keys):
+    raise SystemExit("this was run")
+'''
+
+
+def test_what_a_saved_configuration_names_is_run_only_if_it_can_be_trusted(tmp_path, monkeypatch):
+    (tmp_path / "mine_of_trust.py").write_text(MINE)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert untrusted({"task": {"_target_": "mine_of_trust.Mine"}}) == ["mine_of_trust.Mine"]
+    import_modules(["mine_of_trust"])
+    assert untrusted({"task": {"_target_": "mine_of_trust.Mine"}}) == []
+    bad = [
+        "mine_of_trust.harmful",
+        "os.system",
+        "subprocess.Popen",
+        "src.jobs.sys.exit",
+        "src.curves.argparse.FileType",
+    ]
+    keys = {"a": [{"b": {"_target_": bad[0]}}], "c": {"_target_": bad[1], "d": {"_target_": bad[2]}}}
+    assert untrusted({**keys, "e": {"_target_": bad[3]}, "f": {"_target_": bad[4]}}) == sorted(bad)
+    with pytest.raises(ConfigurationError, match="--module gone_for_good: No module"):
+        import_modules(["gone_for_good"])
+
+
+def test_a_run_that_names_what_is_harmful_is_only_read(tmp_path, capsys):
+    trained(tmp_path, "cell=sigmoid")
+    config = tmp_path / "config.yaml"
+    config.write_text(config.read_text().replace("src.callbacks.Interrupt", "sys.exit"))
+    with pytest.raises(ConfigurationError, match=r"names sys\.exit"):
+        load_population(tmp_path)
+    assert len(report([tmp_path])) == 1  # tables need none of the classes
+    assert yardsticks({"_target_": "sys.exit", "length": 5}) == dict.fromkeys(
+        YARDSTICKS, pytest.approx(np.nan, nan_ok=True)
+    )

@@ -1,22 +1,30 @@
 """Measurements of gradients through time, and of the recurrent matrix, while a population is trained."""
 
 import logging
+import math
+import sys
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 
 from src.callbacks.tensorboard import medians
+from src.cells import Vanilla
 from src.config.errors import first_line
 from src.linalg import spectral_radius
+from src.network import Network
 from src.results.run_plots import temporal_gradients
 from src.rundir import RunDirectory
-from src.training.measure import measure
+from src.training import measure
 from src.training.module import Training
 from tasks.batch import collate
 from tasks.data import TrainingData
+from tasks.task import Task
 
 log = logging.getLogger(__name__)
+
+KEPT = 4_000_000
+"""Units, times steps, times sequences, that are measured at a time: some ten numbers are kept of each."""
 
 
 class Diagnostics(pl.Callback):
@@ -31,11 +39,15 @@ class Diagnostics(pl.Callback):
     Args:
         every: checks between two whole measurements; None: none.
         sequences: of each mini-batch, for ‖∂a_T/∂a_k‖.
+        seconds: that a measurement may take, about. Of wide networks, long sequences and many replicas fewer sequences
+            are taken; what would take longer all the same is left out.
     """
 
-    def __init__(self, every: int | None = None, sequences: int = 4) -> None:
+    def __init__(self, every: int | None = None, sequences: int = 4, seconds: float = 1.0) -> None:
         self.every = every
         self.sequences = sequences
+        self.spectrum = True
+        self.seconds = seconds
         self.measured: dict[int, int] = {}  # replica: its updates when its radius was last computed
         self.found: list[dict[str, np.ndarray]] = []  # by measurement
 
@@ -44,10 +56,32 @@ class Diagnostics(pl.Callback):
         return self.every is not None and step % (self.every * module.success.check_every) == 0
 
     def on_train_start(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
+        if self.every is not None and isinstance(module.network.architecture.cell, Vanilla) and not module.task.epochs:
+            self.economize(module)
         if trainer.ckpt_path is not None:
             self.recall(RunDirectory.of_checkpoint(trainer.ckpt_path), module)
         elif self.every is not None:
             self.look(trainer, module)
+
+    def economize(self, module: Training) -> None:
+        """Leaves out what would take too long, and says so. An estimate decides: it is the same on every machine."""
+        population = module.population
+        steps = module.task.max_length or module.task.length
+        jacobian, spectrum = measure.seconds(module.network.architecture.cell.hidden_size, steps)
+        replicas = len(population.seeds)
+        self.spectrum = replicas * spectrum <= self.seconds
+        fitting = int(self.seconds / (replicas * jacobian))
+        if self.spectrum and fitting >= self.sequences:
+            return
+        whole = replicas * (self.sequences * jacobian + spectrum)
+        print(
+            f"diagnostics: all of them would take about {math.ceil(whole)} s each time; "
+            f"Jacobians of {min(fitting, self.sequences)} instead of {self.sequences} sequences"
+            f"{'' if self.spectrum else ', no singular values'} "
+            f"(callbacks.diagnostics.seconds={math.ceil(whole)} makes them all)",
+            file=sys.stderr,
+        )
+        self.sequences = min(fitting, self.sequences)
 
     def recall(self, run: RunDirectory, module: Training) -> None:
         """Takes up what was measured before a run was resumed, but for the end of that run."""
@@ -106,11 +140,18 @@ class Diagnostics(pl.Callback):
         """Measures some replicas on their next mini-batch."""
         population = module.population
         data = TrainingData(module.task)
-        batch = collate([data(population.seeds[r], int(population.updates[r])) for r in moved])
-        network = population.everyone().select(moved)
-        found = measure(network, module.task, batch.to(network.W.device), self.sequences)
+        pairs = [data(population.seeds[r], int(population.updates[r])) for r in moved]
+        network = population.everyone()
+        size = together(network, module.task)
+        parts = []
+        for first in range(0, len(moved), size):
+            some = slice(first, first + size)
+            batch = collate(pairs[some]).to(network.W.device)
+            part = network.select(moved[some])
+            parts.append(measure.measure(part, module.task, batch, self.sequences, self.spectrum))
+        found = {name: np.concatenate(_padded([part[name] for part in parts])) for name in parts[0]}
         found["updates"] = population.updates[moved]
-        found["length"] = batch.length.numpy()
+        found["length"] = np.array([len(inputs) for inputs, _ in pairs])
         found["seed"] = np.array(population.seeds)[moved]
         return found
 
@@ -128,6 +169,14 @@ class Diagnostics(pl.Callback):
                 logger.experiment.add_figure("diag/temporal_gradient", figure, population.step)
             except Exception as error:  # numbers that Matplotlib cannot draw end no run
                 log.warning("no figure at %d updates: %s", population.step, first_line(error))
+
+
+def together(network: Network, task: Task) -> int:
+    """How many replicas are measured at a time: their memory is bounded, and no number depends on it."""
+    cell = network.architecture.cell
+    layers = network.architecture.layers + network.architecture.dense
+    numbers = (task.max_length or task.length) * task.batch_size * cell.hidden_size * cell.gates * layers
+    return max(1, KEPT // numbers)
 
 
 def _joined(before: np.ndarray, found: np.ndarray, moved: list[int]) -> np.ndarray:

@@ -10,10 +10,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config.errors import near
 from src.config.keys import REQUIRED, RULES, TABLE, leaves
+from src.config.memory import free_memory
 from src.config.method import direction_problems
 from src.config.objects import object_problems
 from src.config.resume import resume_problems
-from src.config.sequences import sequence_problems
+from src.config.sequences import SEQUENCES, sequence_problems
 from src.config.wrong import Wrong
 from src.rundir import RunDirectory
 from tasks.draws import MAX_SEED
@@ -91,13 +92,15 @@ def problems_between_keys(cfg: DictConfig, wrong: Wrong, usable: bool) -> list[s
     if usable:
         problems += data_problems(cfg, wrong)
     if usable and not problems and not wrong.below("task"):
-        problems += sequence_problems(cfg, hydra.utils.instantiate(cfg.task))
+        problems += size_problems(cfg) or sequence_problems(cfg, hydra.utils.instantiate(cfg.task))
     problems += method_problems(cfg, wrong)
     if usable:
         problems += omega_problems(cfg, wrong)
         problems += direction_problems(cfg, wrong, cut=not wrong.below(CUT) and _cuts_every_step(cfg))
     problems += callback_problems(cfg)
     problems += machine_problems(cfg)
+    if usable and not problems and not wrong.problems:
+        problems += memory_problems(cfg)
     if cfg.resume is not None and not wrong.among("resume", "trainer.max_steps"):
         problems += resume_problems(cfg)
     return problems
@@ -116,6 +119,26 @@ def length_problems(cfg: DictConfig, wrong: Wrong, usable: bool) -> list[str]:
     if longest is not None and not wrong.among("task.max_length") and longest < length:
         problems.append(f"task.max_length={longest}: must not be below task.length={length}")
     return problems
+
+
+def size_problems(cfg: DictConfig) -> list[str]:
+    """Sequences of which not even a few fit into the memory that is free: looking at them would be too much."""
+    free = free_memory()
+    longest = cfg.task.max_length or cfg.task.length
+    steps = longest * (1 + cfg.task.get("stretch", 0)) * max(cfg.task.batch_size, SEQUENCES)
+    if free is None or steps <= free:
+        return []
+    return [
+        f"task.length={cfg.task.length}: a mini-batch of {steps:.2g} steps does not fit into the memory that is free"
+    ]
+
+
+def memory_problems(cfg: DictConfig) -> list[str]:
+    """A population that does not fit into the memory that is free."""
+    from src.config import need
+    from src.network import build_architecture
+
+    return need.memory_problems(cfg, hydra.utils.instantiate(cfg.task), build_architecture(cfg.cell))
 
 
 def noise_problems(cfg: DictConfig, wrong: Wrong) -> list[str]:

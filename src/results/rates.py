@@ -10,6 +10,7 @@ import hydra
 import numpy as np
 import pandas as pd
 
+from src.config.trusted import untrusted
 from src.intervals import wilson
 from src.results.collect import LOSSES as LOSS_COLUMNS
 from src.results.collect import Config, Replica, by_config
@@ -127,7 +128,7 @@ def yardsticks(task: dict[str, Any]) -> dict[str, float]:
 def _yardsticks(task: str) -> dict[str, float]:
     """The same of the task's keys as text: configurations share their task."""
     keys = json.loads(task)
-    return hydra.utils.instantiate(keys).yardsticks() if keys else {}
+    return hydra.utils.instantiate(keys).yardsticks() if keys and not untrusted(keys) else {}
 
 
 def middle_losses(alike: Sequence[Replica]) -> dict[str, float]:

@@ -1,0 +1,99 @@
+"""The memory that a population takes on the CPU, estimated before it is trained, and what there is.
+
+The factors were measured as the largest resident size of short runs, see docs/speed-and-memory.md. They are rough: what
+is refused would take at least half as much again as there is, or be killed.
+"""
+
+import os
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+from omegaconf import DictConfig
+
+from src.cells import AutogradCell
+from src.config.memory import free_memory
+from src.network import Architecture
+from src.recurrence import AUTO, FUSED, REFERENCE
+from src.recurrence import missing as missing_backend
+from tasks.draws import DRAW, Stream, generator
+from tasks.task import Split, Task
+
+FLOAT = 4
+"""Bytes of a number."""
+
+COPIES, COPIES_OF_TORCH = 12, 20
+"""Of each parameter: gradients, buffers, checkpoints on their way to the disk; with one of torch's optimizers."""
+
+KEPT, KEPT_OF_LAYERS = 12, 2
+"""Numbers that are kept per step, sequence, unit and gate: by the reference, and by compiled layers on each other."""
+
+TESTED = 1000
+"""Sequences of a success test that are there at a time."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes that a population takes: whatever its size, and for each replica."""
+
+    fixed: int
+    each: int
+
+    def of(self, replicas: int) -> int:
+        """Bytes of so many replicas."""
+        return self.fixed + replicas * self.each
+
+    def fits(self, free: int) -> int:
+        """How many replicas fit into so many bytes."""
+        return max(0, (free - self.fixed) // self.each)
+
+
+def memory_problems(cfg: DictConfig, task: Task, architecture: Architecture) -> list[str]:
+    """A population that is larger than the memory that is free; nothing where that is not known."""
+    free = free_memory()
+    if free is None or cfg.trainer.accelerator != "cpu":
+        return []
+    need = estimate(cfg, task, architecture)
+    if need.of(cfg.replicas) <= free:
+        return []
+    fitting = need.fits(free)
+    fit = "1 replica fits" if fitting == 1 else f"{fitting} replicas fit"
+    advice = fit if fitting else "not even one replica fits"
+    wanted = f"about {gigabytes(need.of(cfg.replicas))} of memory are needed and {gigabytes(free)} are free"
+    return [f"replicas={cfg.replicas}: {wanted}; {advice}"]
+
+
+def gigabytes(count: int) -> str:
+    """Bytes in GB."""
+    return f"{count / 1e9:.2g} GB" if count < 1e11 else f"{count / 1e9:,.0f} GB"
+
+
+def estimate(cfg: DictConfig, task: Task, architecture: Architecture) -> Need:
+    """What this configuration takes."""
+    cell = architecture.cell
+    columns = cell.gates * cell.hidden_size
+    layers = architecture.layers + architecture.dense
+    longest = int((task.max_length or task.length) * (1 + cfg.task.get("stretch", 0)))
+    parameters = layers * columns * (cell.hidden_size + task.inputs + 1) + cell.hidden_size * task.outputs
+    copies = COPIES_OF_TORCH if "step" in cfg.optimizer else COPIES
+    block = 1 if task.epochs else cfg.block + DRAW
+    tested = min(TESTED, cfg.success.sequences) if task.graded else 0
+    each = FLOAT * copies * parameters
+    each += sequence_bytes(task) * longest // task.length * (block * task.batch_size + 2 * tested)
+    fixed = 0
+    plain = cfg.recurrence == REFERENCE or isinstance(cell, AutogradCell)
+    if plain or (cfg.recurrence == AUTO and missing_backend(FUSED) is not None):
+        each += FLOAT * longest * columns * layers * (KEPT * task.batch_size + tested)
+    elif architecture.stacked:
+        each += FLOAT * longest * columns * layers * (KEPT_OF_LAYERS * task.batch_size + tested)
+    else:
+        threads = cfg.threads or os.cpu_count() or 1
+        tile = task.batch_size / min(8, ceil(task.batch_size / 12))
+        fixed += int(threads * tile * longest * cell.hidden_size * FLOAT * (6 if cell.gates > 1 else 1))
+    return Need(fixed, each)
+
+
+def sequence_bytes(task: Task) -> int:
+    """What one sequence and its targets take, of the nominal length."""
+    inputs, target = task.draw(task.length, 1, generator(0, Stream.DATA, 0), Split.TRAIN)
+    return np.asarray(inputs).nbytes + np.asarray(target).nbytes
