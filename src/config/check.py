@@ -7,8 +7,9 @@ from typing import Any
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from src.config.errors import near
+from src.config.errors import first_line, near
 from src.config.keys import REQUIRED, RULES, TABLE, leaves
 from src.config.memory import free_memory
 from src.config.method import direction_problems
@@ -36,6 +37,9 @@ def check(cfg: DictConfig) -> list[str]:
 
     Whole numbers that were written like 1e5 become whole numbers in it.
     """
+    lost = unresolved(cfg)
+    if lost:
+        return [one_line(problem) for problem in lost]
     make_whole(cfg)
     wrong = Wrong()
     wrong_values(cfg, wrong)
@@ -43,10 +47,36 @@ def check(cfg: DictConfig) -> list[str]:
     for key in missing:
         wrong.note(key, f"{key}: is missing")
     unknown_success_keys(cfg, wrong)
-    if missing:
-        return wrong.problems
-    objects = object_problems(cfg, wrong)
-    return [*wrong.problems, *objects, *problems_between_keys(cfg, wrong, usable=not objects)]
+    problems = wrong.problems
+    if not missing:
+        objects = object_problems(cfg, wrong)
+        problems += [*objects, *problems_between_keys(cfg, wrong, usable=not objects)]
+    return [one_line(problem) for problem in problems]
+
+
+def one_line(text: str) -> str:
+    """The text with whatever would break a line written out."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def unresolved(cfg: DictConfig) -> list[str]:
+    """Values that refer to what there is not, or were left open (???)."""
+    problems = []
+    for key, value in leaves(cfg):
+        if isinstance(value, str) and ("${" in value or value == "???"):
+            try:
+                OmegaConf.select(cfg, key, throw_on_missing=True, throw_on_resolution_failure=True)
+            except OmegaConfBaseException as error:
+                problems.append(f"{key}={value}: {first_line(error)}")
+    if problems:
+        return problems
+    for part in cfg:
+        try:
+            if part != "hydra" and OmegaConf.is_config(cfg[part]):
+                OmegaConf.to_container(cfg[part], resolve=True, throw_on_missing=True)
+        except OmegaConfBaseException as error:  # inside a list
+            problems.append(f"{part}: {first_line(error)}")
+    return problems
 
 
 def make_whole(cfg: DictConfig) -> None:

@@ -21,28 +21,47 @@ def object_problems(cfg: DictConfig, wrong: Wrong) -> list[str]:
     """What the classes that a configuration names say of their keys, unless these are wrong already."""
     problems = []
     for name, part in NAMED.items():
-        if not wrong.below(part):
-            problems += _refused(cfg, name)
+        problems += _no_class(cfg, name) or ([] if wrong.below(part) else _refused(cfg, name))
     problems += callback_classes(cfg)
     if "step" in cfg.optimizer and not wrong.below("optimizer.step", "optimizer.lr"):
         problems += step_problems(cfg)
     return problems + trainer_problems(cfg)
 
 
+def _no_class(cfg: DictConfig, name: str) -> list[str]:
+    """Why a part names no class of its kind."""
+    from src.cells import Cell
+    from src.directions import Direction
+    from tasks.task import Task
+
+    part = OmegaConf.select(cfg, name)
+    kind = {"task": Task, "cell": Cell}.get(name, Direction)
+    if not OmegaConf.is_dict(part) or part.get("_target_") is None:
+        return [f"{name}={part}: must name a class"]
+    try:
+        found = hydra.utils.get_class(str(part._target_))
+    except Exception as error:  # whatever an import raises
+        return [f"{name}: {_said(part, error)}"]
+    return [] if issubclass(found, kind) else [f"{name}: {part._target_} is no {kind.__name__}"]
+
+
 def _refused(cfg: DictConfig, name: str) -> list[str]:
     from src.network import build_architecture
 
     part = OmegaConf.select(cfg, name)
-    if part is None:
-        return [f"{name}=null: must name a class"]
     try:
         build_architecture(part) if name == "cell" else hydra.utils.instantiate(part)
     except Exception as error:  # whatever a user's class raises
-        said = first_line(error.__cause__ or error)
-        if said.startswith("Error loading"):  # Hydra's words
-            said = f"{part._target_} cannot be loaded; a module of your own needs PYTHONPATH"
-        return [f"{name}: {said}"]
+        return [f"{name}: {_said(part, error)}"]
     return []
+
+
+def _said(part: DictConfig, error: Exception) -> str:
+    """What a class said, or that it is not there."""
+    said = first_line(error.__cause__ or error)
+    if said.startswith("Error loading"):  # Hydra's words
+        return f"{part._target_} cannot be loaded; a module of your own needs PYTHONPATH"
+    return said
 
 
 def callback_classes(cfg: DictConfig) -> list[str]:

@@ -1,0 +1,113 @@
+"""Generated configurations: every one is refused in one line a problem, or trains."""
+
+import math
+import re
+import signal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from src.config import KEYS, ConfigurationError, check, leaves
+from src.run import run
+from tests.conftest import CELLS, METHODS, SIMPLEX, TASKS, TORCH, compose
+from tests.faults.counts import FULL, note
+
+SMALL = ["replicas=2", "threads=1", "task.length=20", "task.batch_size=2", "cell.hidden_size=5", "success.sequences=10"]
+LARGEST = {"trainer.max_steps": 3, "trainer.max_epochs": 1, "success.sequences": 20, "replicas": 3, "block": 3}
+"""What an accepted configuration is cut down to before it trains."""
+
+HANGS = 30
+"""Seconds after which a configuration is said to hang."""
+
+NUMBERS = [0, 1, 2, 3, -1, 7, 0.5, 1.5, 1e-3, 0.01, 1e5, 1e39, 1e-50, 2**63, 2**70, math.nan, math.inf, -math.inf]
+WORDS = ["", "x", "tanh", "msgd", "null", "1e3", "${seed}", "${nope}", "${oc.env:NOPE}", "???", "日本", "a\nb", "[b]"]
+REST = [None, True, False, [], [1], [1, 2], [0.1, 2.5], ["a"], [None], {}, {"a": 1}, {"_target_": "os.getcwd"}, [[1]]]
+TARGETS = ["src.cells.LSTM", "src.callbacks.Success", "tasks.addition.Addition", "os.getcwd", "nowhere.Class", "src"]
+UNKNOWN = ["cell.layer", "task.lenght", "extra", "extra.deep.key", "trainer.fast_dev_run", "callbacks.mine"]
+
+
+def names():
+    """Every key of the table and of the files, and some that there are not."""
+    found = {key.name for key in KEYS}
+    for group, choices in (("task", [*TASKS, "price"]), ("cell", CELLS), ("optimizer", [*METHODS, *SIMPLEX, *TORCH])):
+        for choice in choices:
+            found |= {name for name, _ in leaves(compose(f"{group}={choice}"))}
+    return sorted({*found, *UNKNOWN} - {"resume"})
+
+
+CHANGES = st.lists(
+    st.tuples(st.sampled_from(names()), st.sampled_from([*NUMBERS, *WORDS, *REST, *TARGETS])), max_size=4
+)
+
+
+class Hanging(Exception):
+    """A configuration took too long."""
+
+
+def _hang(*_):
+    raise Hanging
+
+
+@pytest.fixture(scope="module")
+def bases():
+    """Configurations of each task, cell and method, composed once."""
+    known = {}
+
+    def base(task, cell, method):
+        if (task, cell, method) not in known:
+            own = ["task.window=3", "task.length=120", "trainer.max_epochs=1"] if task == "price" else []
+            known[task, cell, method] = compose(f"task={task}", f"cell={cell}", f"optimizer={method}", *SMALL, *own)
+        return known[task, cell, method].copy()
+
+    return base
+
+
+def test_generated_configurations_are_refused_or_train(bases, tmp_path_factory, as_before):
+    counts = {"configurations": 0, "refused": 0, "trained": 0}
+    before = signal.signal(signal.SIGALRM, _hang)
+
+    @settings(max_examples=5000 if FULL else 150, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @given(
+        st.sampled_from([*TASKS, "price"]),
+        st.sampled_from(CELLS),
+        st.sampled_from([*METHODS, *SIMPLEX, *TORCH]),
+        CHANGES,
+    )
+    def each(task, cell, method, changes):
+        cfg = bases(task, cell, method)
+        for name, value in changes:
+            try:
+                OmegaConf.update(cfg, name, value, force_add=True)
+            except Exception:  # no such place: a list, or a key below a number
+                continue
+        counts["configurations"] += 1
+        signal.alarm(HANGS)
+        try:
+            problems = check(cfg)
+            for problem in problems:
+                assert isinstance(problem, str) and problem and "\n" not in problem
+                assert not re.search(r"Traceback|object at 0x", problem), problem
+            if problems:
+                counts["refused"] += 1
+                return
+            for name, most in LARGEST.items():
+                value = OmegaConf.select(cfg, name)
+                OmegaConf.update(cfg, name, most if value is None or value > most else value)
+            if cfg.task.name != "price":
+                cfg.trainer.max_epochs = None
+            try:
+                run(cfg, tmp_path_factory.mktemp("run"))
+            except ConfigurationError as error:  # what changed by cutting down
+                raise AssertionError(f"accepted, then refused: {error}") from error
+            counts["trained"] += 1
+        finally:
+            signal.alarm(0)
+
+    try:
+        each()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert counts["refused"] and counts["trained"]
+    note("generated configurations", **counts, tracebacks=0, hanging=0)
