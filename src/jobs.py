@@ -4,13 +4,15 @@ import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, ClassVar
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
@@ -19,21 +21,48 @@ from src.config import check, refuse
 from src.config.errors import first_line
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
 from src.config.resume import changed_keys
-from src.jobnames import job_directory, note_common
-from src.rundir import InUse, RunDirectory, failures_under
+from src.jobnames import common, job_directory, note_common
+from src.launchers import in_slurm, launcher_problems
+from src.rundir import InUse, RunDirectory, failures_under, runs_under
 
 PASSED_OVER = 1.0
 """Seconds in which no job is trained."""
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+OPTUNA = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"
+
+
+@dataclass
+class Sweep:
+    """A sweep whose jobs this process runs, or waits for.
+
+    Args:
+        directory: of the sweep.
+        known: directories of its jobs; none if they are not known beforehand.
+        in_slurm: whether the jobs are in a queue, where they go on without this process.
+    """
+
+    directory: Path
+    known: list[Path]
+    in_slurm: bool
+
+    @property
+    def unfinished(self) -> list[Path]:
+        """Directories of jobs that have not come to an end, good or bad."""
+        found = sorted(folder.parent for folder in self.directory.rglob(".hydra"))
+        runs = [RunDirectory(directory) for directory in self.known or found]
+        return [run.path for run in runs if not run.is_closed and not run.failure_file.is_file()]
 
 
 class Jobs(Callback):
     """Checks jobs before they run, and reports a sweep at its end.
 
     Hydra only warns of exceptions in callbacks. :func:`refuse` ends the program; so does whatever goes wrong while the
-    jobs of a sweep are composed.
+    jobs of a sweep are composed. Launchers send this object to other processes: there it knows how jobs are named, and
+    nothing of the sweep.
     """
+
+    sweep: ClassVar[Sweep | None] = None  # of this process
 
     def __init__(self) -> None:
         self.jobs = 0  # of a sweep, where they are known beforehand
@@ -41,6 +70,9 @@ class Jobs(Callback):
         self.job_begun = 0.0
         self.took: list[float] = []  # seconds of each job that was trained
         self.lock = ExitStack()  # of the sweep's directory, until the process ends
+
+    def __reduce__(self) -> Any:
+        return in_another_process, (common(),)
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuses a job that cannot run, and a sweep that is started as a single job."""
@@ -52,15 +84,23 @@ class Jobs(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuses a sweep if one of its jobs cannot run, or does not fit what lies in its directory."""
-        problems = sweep_problems(config)
+        problems = launcher_problems(config) or sweep_problems(config)
         if problems:
             refuse(problems)
         try:
             self.lock.enter_context(RunDirectory(config.hydra.sweep.dir).locked())
         except InUse as problem:
             refuse([str(problem).replace("a run is", "a sweep is")])
-        self.jobs = len(jobs_of(config))
+        jobs = jobs_of(config)
+        self.jobs = len(jobs)
         self.begun = perf_counter()
+        Jobs.sweep = Sweep(Path(config.hydra.sweep.dir), directories_of(config, jobs), in_slurm(config))
+        if config.hydra.sweeper._target_ != BASIC:  # others do not leave what resume reads
+            OmegaConf.save(config, Jobs.sweep.directory / "multirun.yaml")
+        if in_slurm(config):
+            from src.slurm import ask_the_queue  # an extra
+
+            ask_the_queue()
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Says how far a sweep is, where its jobs run one after the other in this process."""
@@ -77,15 +117,52 @@ class Jobs(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Writes tables and figures of the sweep; names jobs that failed, and ends the program with 1 if there are."""
-        directory = Path(config.hydra.sweep.dir)
-        failed = failures_under(directory)
-        reported = report_sweep(directory)
-        if failed:
-            print(f"{len(failed)} failed: {', '.join(map(str, failed))}", file=sys.stderr)
-            again = shlex.quote(f"resume={directory}")
-            print(f"to try them again: python -m src.train {again}", file=sys.stderr)
-        if failed or not reported:
+        assert Jobs.sweep is not None
+        reported = report_sweep(Jobs.sweep.directory)
+        if name_jobs(Jobs.sweep) or not reported:
             raise SystemExit(1)  # Hydra would only warn of an exception
+
+
+def in_another_process(shared: list[str]) -> Jobs:
+    """The callback in a process that runs a job; names of directories need the overrides that all jobs have."""
+    note_common(shared)
+    return Jobs()
+
+
+def name_jobs(sweep: Sweep) -> bool:
+    """Names the jobs that failed and those without an end, and says how to go on; returns whether there are any."""
+    failed = failures_under(sweep.directory)
+    unfinished = sweep.unfinished
+    if failed:
+        print(f"{len(failed)} failed: {', '.join(map(str, failed))}", file=sys.stderr)
+    if unfinished:
+        print(f"{len(unfinished)} without an end: {', '.join(map(str, unfinished))}", file=sys.stderr)
+    if failed or unfinished:
+        words = "to go on" if unfinished else "to try them again"
+        again = shlex.quote(f"resume={sweep.directory}")
+        print(f"{words}: python -m src.train {again}", file=sys.stderr)
+    return bool(failed or unfinished)
+
+
+def report_stopped(sweep: Sweep) -> None:
+    """Reports a sweep as far as it came when this process was told to stop."""
+    if runs_under([sweep.directory]):
+        report_sweep(sweep.directory)
+    if sweep.in_slurm:
+        print("jobs in the queue of Slurm go on; scancel ends them, squeue --me lists them", file=sys.stderr)
+    name_jobs(sweep)
+
+
+def report_lost(sweep: Sweep, error: BaseException) -> None:
+    """Reports a sweep whose launcher has given up, when its other jobs have come to an end."""
+    print(f"error: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
+    if sweep.in_slurm:
+        from src.slurm import wait_for_jobs
+
+        wait_for_jobs(sweep.directory)
+    if runs_under([sweep.directory]):
+        report_sweep(sweep.directory)
+    name_jobs(sweep)
 
 
 def report_sweep(directory: Path) -> bool:
@@ -137,37 +214,64 @@ def jobs_of(cfg: DictConfig) -> list[list[str]]:
     """Overrides of each job of a sweep; none if they are not known beforehand (sweepers that choose as they go)."""
     if cfg.hydra.sweeper._target_ != BASIC:
         return []
+    return [job for batch in BasicSweeper.split_arguments(overrides_of(cfg), None) for job in batch]
+
+
+def ends_of(cfg: DictConfig) -> list[list[str]]:
+    """Overrides of two jobs that Optuna might choose: the first of all values, and the last; others lie between."""
+    if cfg.hydra.sweeper._target_ != OPTUNA:
+        return []
+    first = []
+    last = []
+    for override in overrides_of(cfg):
+        values = [override.input_line]
+        if override.is_interval_sweep():
+            interval: Any = override.value()
+            values = [f"{override.key_or_group}={end}" for end in (interval.start, interval.end)]
+        elif override.is_sweep_override():
+            values = [f"{override.key_or_group}={value}" for value in override.sweep_string_iterator()]
+        first.append(str(values[0]))
+        last.append(str(values[-1]))
+    return [first, last]
+
+
+def overrides_of(cfg: DictConfig) -> list[Override]:
+    """Overrides of a sweep, values that are swept and those that are not: of an experiment's file, then as typed."""
     params = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.params or {}).items()]
     texts = params + OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False)  # type: ignore[operator]
     loader = GlobalHydra.instance().config_loader()
-    overrides = OverridesParser.create(config_loader=loader).parse_overrides(texts)
-    return [job for batch in BasicSweeper.split_arguments(overrides, None) for job in batch]
+    return OverridesParser.create(config_loader=loader).parse_overrides(texts)
+
+
+def directories_of(cfg: DictConfig, jobs: list[list[str]]) -> list[Path]:
+    """Where the jobs of a sweep write; none if the user has named them otherwise."""
+    if not named_by_us(cfg):
+        return []
+    return [Path(cfg.hydra.sweep.dir) / job_directory(number, overrides) for number, overrides in enumerate(jobs)]
 
 
 def sweep_problems(cfg: DictConfig) -> list[str]:
     """Every problem of every job of a sweep."""
     loader = GlobalHydra.instance().config_loader()
     problems: list[str] = []
-    directories = []
     try:
         jobs = jobs_of(cfg)
-        note_common(set(jobs[0]).intersection(*jobs) if len(jobs) > 1 else [])
-        for number, overrides in enumerate(jobs):
+        seen = jobs or ends_of(cfg)
+        note_common(set(seen[0]).intersection(*seen) if len(seen) > 1 else [])
+        directories = directories_of(cfg, jobs)
+        for number, overrides in enumerate(seen):
             try:
                 job = loader.load_sweep_config(cfg, overrides)
                 problems += check(job)
-                if not named_by_us(cfg):
-                    continue
-                directories.append(Path(cfg.hydra.sweep.dir) / job_directory(number, overrides))
-                if not problems and not job.get("overwrite"):
-                    problems += standing(job, RunDirectory(directories[-1]))
+                if not problems and directories:
+                    problems += standing(job, RunDirectory(directories[number]))
             except REFUSED_BY_HYDRA as error:
                 problems += diagnose_inside(overrides, error)
         if not problems and not cfg.get("overwrite"):
             problems += strangers(Path(cfg.hydra.sweep.dir), directories)
     except Exception as error:  # Hydra would only warn of it
         problems.append(f"{type(error).__name__}: {error}")
-    return problems
+    return list(dict.fromkeys(problems))
 
 
 def named_by_us(cfg: DictConfig) -> bool:
@@ -176,8 +280,10 @@ def named_by_us(cfg: DictConfig) -> bool:
 
 
 def standing(job: DictConfig, run: RunDirectory) -> list[str]:
-    """Keys in which a job is not what was run in its directory, of those that may not change."""
-    if not run.has_checkpoint or not run.config_file.is_file():
+    """What keeps a job from its directory: it is at work there, or what was run there had other keys."""
+    if run.is_locked():
+        return [f"{run}: a run is at work there"]
+    if job.get("overwrite") or not run.has_checkpoint or not run.config_file.is_file():
         return []
     return changed_keys(job, run)
 
