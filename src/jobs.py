@@ -1,10 +1,8 @@
 """Hydra callback: every job is checked before the first one trains, and a sweep ends with its table and plots."""
 
-import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar
@@ -18,40 +16,18 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import check, refuse
-from src.config.errors import first_line
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
 from src.config.resume import changed_keys
 from src.jobnames import common, job_directory, note_common
 from src.launchers import in_slurm, launcher_problems
-from src.rundir import InUse, RunDirectory, failures_under, runs_under
+from src.rundir import InUse, RunDirectory
+from src.sweeps import Sweep, name_jobs, report_sweep
 
 PASSED_OVER = 1.0
 """Seconds in which no job is trained."""
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 OPTUNA = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"
-
-
-@dataclass
-class Sweep:
-    """A sweep whose jobs this process runs, or waits for.
-
-    Args:
-        directory: of the sweep.
-        known: directories of its jobs; none if they are not known beforehand.
-        in_slurm: whether the jobs are in a queue, where they go on without this process.
-    """
-
-    directory: Path
-    known: list[Path]
-    in_slurm: bool
-
-    @property
-    def unfinished(self) -> list[Path]:
-        """Directories of jobs that have not come to an end, good or bad."""
-        found = sorted(folder.parent for folder in self.directory.rglob(".hydra"))
-        runs = [RunDirectory(directory) for directory in self.known or found]
-        return [run.path for run in runs if not run.is_closed and not run.failure_file.is_file()]
 
 
 class Jobs(Callback):
@@ -129,54 +105,6 @@ def in_another_process(shared: list[str]) -> Jobs:
     return Jobs()
 
 
-def name_jobs(sweep: Sweep) -> bool:
-    """Names the jobs that failed and those without an end, and says how to go on; returns whether there are any."""
-    failed = failures_under(sweep.directory)
-    unfinished = sweep.unfinished
-    if failed:
-        print(f"{len(failed)} failed: {', '.join(map(str, failed))}", file=sys.stderr)
-    if unfinished:
-        print(f"{len(unfinished)} without an end: {', '.join(map(str, unfinished))}", file=sys.stderr)
-    if failed or unfinished:
-        words = "to go on" if unfinished else "to try them again"
-        again = shlex.quote(f"resume={sweep.directory}")
-        print(f"{words}: python -m src.train {again}", file=sys.stderr)
-    return bool(failed or unfinished)
-
-
-def report_stopped(sweep: Sweep) -> None:
-    """Reports a sweep as far as it came when this process was told to stop."""
-    if runs_under([sweep.directory]):
-        report_sweep(sweep.directory)
-    if sweep.in_slurm:
-        print("jobs in the queue of Slurm go on; scancel ends them, squeue --me lists them", file=sys.stderr)
-    name_jobs(sweep)
-
-
-def report_lost(sweep: Sweep, error: BaseException) -> None:
-    """Reports a sweep whose launcher has given up, when its other jobs have come to an end."""
-    print(f"error: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
-    if sweep.in_slurm:
-        from src.slurm import wait_for_jobs
-
-        wait_for_jobs(sweep.directory)
-    if runs_under([sweep.directory]):
-        report_sweep(sweep.directory)
-    name_jobs(sweep)
-
-
-def report_sweep(directory: Path) -> bool:
-    """Writes tables and figures of a sweep. Whatever goes wrong is one line; returns whether nothing did."""
-    from src.results.report import report
-
-    try:
-        report([directory])
-    except Exception as error:  # Hydra would only warn, and go on with the next job
-        print(f"error: {directory}: no tables: {first_line(error)}", file=sys.stderr)
-        return False
-    return True
-
-
 def how_far(number: int, jobs: int, gone: float, took: Sequence[float]) -> str:
     """One line: which job begins, the time that has gone, and the time that is left if the others take as long.
 
@@ -224,14 +152,15 @@ def ends_of(cfg: DictConfig) -> list[list[str]]:
     first = []
     last = []
     for override in overrides_of(cfg):
-        values = [override.input_line]
         if override.is_interval_sweep():
             interval: Any = override.value()
-            values = [f"{override.key_or_group}={end}" for end in (interval.start, interval.end)]
+            values = [interval.start, interval.end]
         elif override.is_sweep_override():
-            values = [f"{override.key_or_group}={value}" for value in override.sweep_string_iterator()]
-        first.append(str(values[0]))
-        last.append(str(values[-1]))
+            values = list(override.sweep_string_iterator())
+        else:
+            values = [override.get_value_element_as_str()]  # as Optuna's own jobs have it
+        first.append(f"{override.get_key_element()}={values[0]}")
+        last.append(f"{override.get_key_element()}={values[-1]}")
     return [first, last]
 
 

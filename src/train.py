@@ -23,9 +23,10 @@ from src.config.again import continued, is_override
 from src.config.errors import first_line
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
 from src.config.resume import is_done
-from src.jobs import Jobs, report_lost, report_stopped
+from src.jobs import Jobs
 from src.launchers import is_of_a_plugin, prefer_our_files
 from src.rundir import RunDirectory
+from src.sweeps import report_lost, report_stopped
 
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 """Exit statuses after Ctrl-C and SIGTERM."""

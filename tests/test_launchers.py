@@ -3,14 +3,15 @@
 import os
 import pickle
 import re
+import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import pandas as pd
 import pytest
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from src.callbacks.progress import in_parallel
@@ -19,7 +20,6 @@ from src.jobnames import COMMON, common, note_common
 from src.jobs import Jobs
 from src.recurrence.process import share
 from src.rundir import RunDirectory
-from tests.conftest import ROOT
 from tests.test_again import assert_same_run, finished, train
 
 KEYS = ["experiment=smoke", "replicas=2", "callbacks.diagnostics.every=null", "logger=none", "threads=1"]
@@ -31,31 +31,28 @@ IN_JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 
 @pytest.fixture(scope="module")
 def basic(tmp_path_factory):
-    """A sweep of three jobs, one after the other."""
+    """A sweep of two jobs, one after the other."""
     directory = tmp_path_factory.mktemp("basic")
-    finished("-m", *KEYS, "trainer.max_steps=600", "seed=0,7,9", f"hydra.sweep.dir={directory}")
+    finished("-m", *KEYS, "trainer.max_steps=600", "seed=0,7", f"hydra.sweep.dir={directory}")
     return directory
 
 
 def test_jobs_side_by_side_give_the_same_bits(tmp_path, basic):
-    """The second worker is killed: its job and those that it takes with it are named, and resume completes them."""
-    long = ["trainer.max_steps=600", "seed=0,7,9", "callbacks.recorder.seconds=0"]
-    slow = ["block=1"]  # so that a job lasts
-    process = train("-m", *KEYS, *long, *slow, *IN_JOBLIB, f"hydra.sweep.dir={tmp_path}")
-    killed = tmp_path / "1_seed=7"
-    until(process, lambda: len(lines(killed / "history.csv")) > 2)
-    os.kill(holder(killed), signal.SIGKILL)
+    """Though a worker is killed: its job and those that it takes with it are named, and resume completes them."""
+    keys = [*KEYS, "trainer.max_steps=600", "seed=0,7", "block=1"]
+    process = train("-m", *keys, *IN_JOBLIB, f"hydra.sweep.dir={tmp_path}")
+    jobs = [tmp_path / "0_seed=0", tmp_path / "1_seed=7"]
+    until(process, lambda: all(len(lines(job / "history.csv")) > 2 for job in jobs))
+    os.kill(workers(process)[0], signal.SIGKILL)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1 and "Traceback" not in err, err
     assert "error: TerminatedWorkerError: " in err and f"to go on: python -m src.train resume={tmp_path}\n" in err
-    (named,) = re.findall(r"without an end: (.*)$", err, flags=re.MULTILINE)
-    assert {str(killed), str(tmp_path / "2_seed=9")} <= set(named.split(", "))
+    assert f"2 without an end: {jobs[0]}, {jobs[1]}\n" in err
     assert re.search(r"^1_seed=7: +20 updates", err, flags=re.MULTILINE), "lines of jobs begin with their name"
-    assert "job 1 of 3" not in err, "workers know nothing of the sweep"
+    assert "job 1 of 2" not in err, "workers know nothing of the sweep"
     out, err = finished(f"resume={tmp_path}")
-    assert not (tmp_path / "2_seed=9" / "error.txt").exists()
-    for job in ("0_seed=0", "1_seed=7", "2_seed=9"):
-        assert_same_run(tmp_path / job, basic / job)
+    for job in jobs:
+        assert_same_run(job, basic / job.name)
     pd.testing.assert_frame_equal(*[pd.read_csv(sweep / "success_rate.csv") for sweep in (tmp_path, basic)])
 
 
@@ -71,26 +68,21 @@ def lines(file):
     return file.read_text().splitlines() if file.is_file() else []
 
 
-def holder(run):
-    """The process that has a run's directory locked."""
-    wanted = (run / ".lock").stat().st_ino
-    for line in lines(ROOT / "/proc/locks"):
-        process, node = line.split()[4:6]
-        if int(node.split(":")[-1]) == wanted:
-            return int(process)
-    raise AssertionError(f"{run}: nobody is at work there")
+def workers(process):
+    """Processes that joblib has started for a sweep."""
+    command = ["pgrep", "-P", str(process.pid), "-f", "popen_loky"]
+    return [int(text) for text in subprocess.run(command, capture_output=True, text=True).stdout.split()]
 
 
-@pytest.mark.parametrize(("signum", "status"), [(signal.SIGTERM, 143)])
-def test_a_sweep_that_is_stopped_reports_once(tmp_path, signum, status):
-    where = f"hydra.sweep.dir={tmp_path}"
-    process = train("-m", *KEYS, "trainer.max_steps=1000000", "seed=0,7", *IN_JOBLIB, where)
-    until(process, lambda: all(len(lines(tmp_path / job / "history.csv")) > 2 for job in ("0_seed=0", "1_seed=7")))
-    process.send_signal(signum)
+def test_a_sweep_that_is_stopped_reports_once(tmp_path):
+    keys = [*KEYS, "trainer.max_steps=1000000", "success.leave=false"]
+    process = train("-m", *keys, *IN_JOBLIB, f"hydra.sweep.dir={tmp_path}")
+    until(process, lambda: any(len(lines(file)) > 2 for file in tmp_path.glob("0_*/history.csv")))
+    process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == status and "Traceback" not in err, err
+    assert process.returncode == 143 and "Traceback" not in err, err
     assert out.count("success rates, ") == 1 and err.count("to go on: ") == 1
-    assert f"2 without an end: {tmp_path / '0_seed=0'}, {tmp_path / '1_seed=7'}\n" in err
+    assert f"1 without an end: {tmp_path / '0_smoke'}" in err
 
 
 def test_the_callback_takes_only_names_to_other_processes(tmp_path, monkeypatch):
@@ -120,9 +112,12 @@ def test_a_process_takes_its_share_of_the_cores(monkeypatch):
 def test_only_jobs_of_a_parallel_sweep_share_a_terminal(monkeypatch):
     basic = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
     monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
-    for mode, launcher, expected in (("MULTIRUN", "x.Y", True), ("RUN", "x.Y", False), ("MULTIRUN", basic, False)):
-        now = OmegaConf.create({"launcher": {"_target_": launcher}})
-        now.mode = HydraConfig.__annotations__.get("mode", None) or mode
+    for mode, launcher, expected in (
+        (RunMode.MULTIRUN, "another.Launcher", True),
+        (RunMode.RUN, "another.Launcher", False),
+        (RunMode.MULTIRUN, basic, False),
+    ):
+        now = OmegaConf.create({"mode": mode, "launcher": {"_target_": launcher}})
         monkeypatch.setattr(HydraConfig, "get", lambda now=now: now)
         assert in_parallel() == expected
 
@@ -141,7 +136,6 @@ importlib.util.find_spec = lambda name, *rest: None if name.startswith("hydra_pl
     [
         ("hydra/launcher=joblib", "joblib"),
         ("hydra/launcher=submitit_slurm", "slurm"),
-        ("hydra/launcher=submitit_slurm_gpu", "slurm"),
         ("hydra/sweeper=optuna", "optuna"),
     ],
 )
@@ -176,20 +170,22 @@ def test_a_sweep_remembers_its_launcher_unless_another_is_given(tmp_path):
 
 
 def test_a_search_goes_on_where_it_was(tmp_path):
-    """Two trials, then two more: the same four as at once, the first two from their directories."""
+    """As if it had been stopped after two of its four trials: the others are chosen as before."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    search = ["-m", *KEYS, "success.max_error=.8", "hydra/sweeper=optuna", "hydra.sweeper.sampler.n_startup_trials=2"]
+    search = ["-m", *KEYS, "success.max_error=.7", "hydra/sweeper=optuna", "hydra.sweeper.sampler.n_startup_trials=1"]
     space = ["optimizer.lr=tag(log,interval(1e-3,1))", "optimizer.clip=interval(.1,2.)"]
     finished(*search, *space, "hydra.sweeper.n_trials=4", f"hydra.sweep.dir={whole}")
-    finished(*search, *space, "hydra.sweeper.n_trials=2", f"hydra.sweep.dir={parts}")
-    out, err = finished(f"resume={parts}", "hydra.sweeper.n_trials=4")
+    names = sorted(run.parent.name for run in whole.glob("*/results.csv"))
+    assert len(names) == 4 and all(re.fullmatch(r"\d_lr=[\d.]+_clip=[\d.]+", name) for name in names)
+    rates = [pd.read_csv(whole / name / "results.csv")["solved"].mean() for name in names]
+    assert OmegaConf.load(whole / "optimization_results.yaml").best_value == max(rates) > min(rates)
+    shutil.copytree(whole, parts)
+    for name in names[2:]:
+        shutil.rmtree(parts / name)
+    out, err = finished(f"resume={parts}")
     assert err.count(": done") == 2
-    names = [sorted(run.parent.name for run in sweep.glob("*/results.csv")) for sweep in (whole, parts)]
-    assert names[0] == names[1] and len(names[0]) == 4
-    assert all(re.fullmatch(r"\d_lr=[\d.]+_clip=[\d.]+", name) for name in names[0])
-    best = [OmegaConf.load(sweep / "optimization_results.yaml") for sweep in (whole, parts)]
-    rates = [pd.read_csv(whole / name / "results.csv")["solved"].mean() for name in names[0]]
-    assert best[0] == best[1] and best[0].best_value == max(rates)
+    for name in names:
+        assert_same_run(whole / name, parts / name)
 
 
 def test_the_ends_of_a_search_are_checked_before_it_begins(tmp_path):
@@ -203,35 +199,30 @@ def test_the_ends_of_a_search_are_checked_before_it_begins(tmp_path):
 
 WAITS = """
 import signal, sys
-from src.train import main
 
 def handle(signum, frame):
-    import pathlib
     from src.rundir import RunDirectory
     run = RunDirectory(sys.argv[-1].split("=")[1])
     print("handed on", run.has_checkpoint, "interrupted" in run.results_file.read_text(), run.is_locked())
     sys.exit(7)
 
 signal.signal(signal.SIGUSR2, handle)
-main()
 """
 
 
 @pytest.mark.parametrize("signals", [["SIGUSR2"], ["SIGTERM", "SIGUSR2"]], ids=" ".join)
-def test_a_warning_is_handed_on_when_the_run_has_ended(tmp_path, signals):
+def test_a_warning_is_handed_on_when_the_run_has_ended(tmp_path, basic, signals):
     """With SIGTERM before it, as queues send both. The run that then begins again goes on, bit for bit."""
-    keys = ["trainer.max_steps=3000", "block=1"]
+    keys = ["trainer.max_steps=600", "seed=7", "block=1"]
     where = f"hydra.run.dir={tmp_path / 'run'}"
-    process = subprocess.Popen(
-        [sys.executable, "-c", WAITS, *KEYS, *keys, where], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+    (tmp_path / "sitecustomize.py").write_text(WAITS)
+    process = train(*KEYS, *keys, where, env=os.environ | {"PYTHONPATH": str(tmp_path)})
     until(process, lambda: len(lines(tmp_path / "run" / "history.csv")) > 2)
     for name in signals:
         process.send_signal(getattr(signal, name))
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 7 and "handed on True True False" in out
-    assert pd.read_csv(tmp_path / "run" / "results.csv")["updates"].max() < 3000
+    assert pd.read_csv(tmp_path / "run" / "results.csv")["updates"].max() < 600
     if signals == ["SIGUSR2"]:
         finished(f"resume={tmp_path / 'run'}")
-        finished(*KEYS, *keys, f"hydra.run.dir={tmp_path / 'whole'}")
-        assert_same_run(tmp_path / "run", tmp_path / "whole")
+        assert_same_run(tmp_path / "run", basic / "1_seed=7")
