@@ -16,6 +16,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import check, refuse
+from src.config.keys import leaves
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
 from src.config.resume import changed_keys
 from src.jobnames import common, job_directory, note_common
@@ -28,6 +29,9 @@ PASSED_OVER = 1.0
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 OPTUNA = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"
+
+MULTIRUN = "multirun.yaml"
+"""The configuration of a sweep in its directory: what ``resume`` reads."""
 
 
 class Jobs(Callback):
@@ -72,7 +76,7 @@ class Jobs(Callback):
         self.begun = perf_counter()
         Jobs.sweep = Sweep(Path(config.hydra.sweep.dir), directories_of(config, jobs), in_slurm(config))
         if config.hydra.sweeper._target_ != BASIC:  # others do not leave what resume reads
-            OmegaConf.save(config, Jobs.sweep.directory / "multirun.yaml")
+            OmegaConf.save(config, Jobs.sweep.directory / MULTIRUN)
         if in_slurm(config):
             from src.slurm import ask_the_queue  # an extra
 
@@ -197,7 +201,7 @@ def sweep_problems(cfg: DictConfig) -> list[str]:
             except REFUSED_BY_HYDRA as error:
                 problems += diagnose_inside(overrides, error)
         if not problems and not cfg.get("overwrite"):
-            problems += strangers(Path(cfg.hydra.sweep.dir), directories)
+            problems += strangers(Path(cfg.hydra.sweep.dir), directories) + search_problems(cfg)
     except Exception as error:  # Hydra would only warn of it
         problems.append(f"{type(error).__name__}: {error}")
     return list(dict.fromkeys(problems))
@@ -222,6 +226,21 @@ def strangers(sweep: Path, directories: list[Path]) -> list[str]:
     found = {file.parents[1] for file in sweep.glob("*/checkpoints/last.ckpt")}
     others = sorted(found - set(directories)) if directories else []
     return [f"{other}: holds a run that is no job of this sweep" for other in others]
+
+
+def search_problems(cfg: DictConfig) -> list[str]:
+    """What makes Optuna choose other jobs than those that are done in the directory of a search."""
+    file = Path(cfg.hydra.sweep.dir) / MULTIRUN
+    if cfg.hydra.sweeper._target_ != OPTUNA or not file.is_file():
+        return []
+    before = dict(leaves(OmegaConf.load(file).hydra.sweeper))
+    problems = []
+    for key, value in leaves(cfg.hydra.sweeper):
+        decides = key in ("n_jobs", "direction") or key.startswith("sampler.")
+        if decides and before.get(key) != value:
+            was = f"was searched with hydra.sweeper.{key}={before.get(key)}"
+            problems.append(f"resume={file.parent}: {was}, not {value}")
+    return problems
 
 
 def diagnose_inside(overrides: list[str], error: Exception) -> list[str]:

@@ -182,6 +182,8 @@ def test_a_search_goes_on_where_it_was(tmp_path):
     shutil.copytree(whole, parts)
     for name in names[2:]:
         shutil.rmtree(parts / name)
+    _, err = finished(f"resume={parts}", "hydra.sweeper.n_jobs=2", status=2)
+    assert err == f"error: resume={parts}: was searched with hydra.sweeper.n_jobs=1, not 2\n"
     out, err = finished(f"resume={parts}")
     assert err.count(": done") == 2
     for name in names:
