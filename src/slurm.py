@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
@@ -28,10 +29,11 @@ def ask_the_queue() -> None:
 
 
 def wait_for_jobs(sweep: Path) -> None:
-    """Waits until no job of a sweep is in the queue or runs."""
+    """Waits until no job of a sweep is in the queue or runs, or until Ctrl-C."""
     ours = {folder.name.split("_")[0] for folder in (sweep / ".submitit").glob("*")}
-    while ours & listed():
-        time.sleep(2)
+    with suppress(KeyboardInterrupt):
+        while ours & listed():
+            time.sleep(2)
 
 
 def listed() -> set[str]:
