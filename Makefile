@@ -1,7 +1,7 @@
 # The command line of the laboratory. `make` alone explains itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep curves figures bench test sanitize lint format tensorboard clean
+.PHONY: help setup train sweep curves figures bench test test-slurm sanitize lint format tensorboard clean
 
 PYTHON ?= python3
 PIP_ARGS ?=
@@ -10,7 +10,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 help:  ## Show this
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 	@echo
 	@echo '  ARGS=...      overrides, e.g. make train ARGS="task.length=100 optimizer=msgd_c"'
 	@echo '  PIP_ARGS=...  for pip, e.g. PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"'
@@ -55,6 +55,9 @@ format: $(READY)  ## Mend the style
 
 test: lint sanitize  ## Lint, types, sanitizers and all tests
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 $(ARGS)
+
+test-slurm: $(READY)  ## Sweeps through a real Slurm of one node, where it is installed
+	OMP_NUM_THREADS=1 $(BIN)/python tools/slurm_test.py
 
 SANITIZE := -std=c++17 -O1 -g -march=native -fsanitize=address,undefined -fno-sanitize-recover=all -pthread
 

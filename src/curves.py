@@ -5,6 +5,7 @@ from pathlib import Path
 
 from src.config import ConfigurationError, refuse
 from src.config.trusted import import_modules
+from src.results.missing import missing
 from src.results.report import report
 
 
@@ -20,7 +21,9 @@ def main() -> None:
         import_modules(arguments.module)
         report(arguments.directories, arguments.out, skipped)
     except ConfigurationError as error:
-        refuse(error.problems)
+        refuse([*error.problems, *missing(arguments.directories)])
+    for line in missing(arguments.directories):
+        print(line)
     if skipped:
         raise SystemExit(1)
 

@@ -1,16 +1,16 @@
 """Hydra callback: every job is checked before the first one trains, and a sweep ends with its table and plots."""
 
-import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, ClassVar
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.utils import get_class
@@ -18,25 +18,33 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config import check, refuse
 from src.config.again import key_of
-from src.config.errors import first_line
+from src.config.keys import leaves
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
 from src.config.resume import changed_keys
-from src.jobnames import job_directory, note_common
-from src.rundir import JOB_COLUMNS, JOBS, InUse, RunDirectory, failures_under, table_file, write_table
-from tasks.price import Price
+from src.jobnames import common, job_directory, note_common
+from src.launchers import in_slurm, launcher_problems
+from src.rundir import JOB_COLUMNS, JOBS, InUse, RunDirectory, table_file, write_table
+from src.sweeps import Sweep, name_jobs, report_sweep
 
 PASSED_OVER = 1.0
 """Seconds in which no job is trained."""
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+OPTUNA = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"
+
+MULTIRUN = "multirun.yaml"
+"""The configuration of a sweep in its directory: what ``resume`` reads."""
 
 
 class Jobs(Callback):
     """Checks jobs before they run, and reports a sweep at its end.
 
     Hydra only warns of exceptions in callbacks. :func:`refuse` ends the program; so does whatever goes wrong while the
-    jobs of a sweep are composed.
+    jobs of a sweep are composed. Launchers send this object to other processes: there it knows how jobs are named, and
+    nothing of the sweep.
     """
+
+    sweep: ClassVar[Sweep | None] = None  # of this process
 
     def __init__(self) -> None:
         self.jobs = 0  # of a sweep, where they are known beforehand
@@ -44,6 +52,9 @@ class Jobs(Callback):
         self.job_begun = 0.0
         self.took: list[float] = []  # seconds of each job that was trained
         self.lock = ExitStack()  # of the sweep's directory, until the process ends
+
+    def __reduce__(self) -> Any:
+        return in_another_process, (common(),)
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuses a job that cannot run, and a sweep that is started as a single job."""
@@ -55,7 +66,7 @@ class Jobs(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuses a sweep if one of its jobs cannot run, or does not fit what lies in its directory."""
-        problems = sweep_problems(config)
+        problems = launcher_problems(config) or sweep_problems(config)
         if problems:
             refuse(problems)
         try:
@@ -63,10 +74,17 @@ class Jobs(Callback):
         except InUse as problem:
             refuse([str(problem).replace("a run is", "a sweep is")])
         jobs = jobs_of(config)
-        if jobs and named_by_us(config):
-            list_jobs(config, jobs)
         self.jobs = len(jobs)
         self.begun = perf_counter()
+        Jobs.sweep = Sweep(Path(config.hydra.sweep.dir), directories_of(config, jobs), in_slurm(config))
+        if Jobs.sweep.known:
+            list_jobs(Jobs.sweep, jobs)
+        if config.hydra.sweeper._target_ != BASIC:  # others do not leave what resume reads
+            OmegaConf.save(config, Jobs.sweep.directory / MULTIRUN)
+        if in_slurm(config):
+            from src.slurm import ask_the_queue  # an extra
+
+            ask_the_queue()
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Says how far a sweep is, where its jobs run one after the other in this process."""
@@ -83,38 +101,27 @@ class Jobs(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Writes tables and figures of the sweep; names jobs that failed, and ends the program with 1 if there are."""
-        directory = Path(config.hydra.sweep.dir)
-        failed = failures_under(directory)
-        reported = report_sweep(directory)
-        if failed:
-            print(f"{len(failed)} failed: {', '.join(map(str, failed))}", file=sys.stderr)
-            again = shlex.quote(f"resume={directory}")
-            print(f"to try them again: python -m src.train {again}", file=sys.stderr)
-        if failed or not reported:
+        assert Jobs.sweep is not None
+        reported = report_sweep(Jobs.sweep.directory)
+        if name_jobs(Jobs.sweep) or not reported:
             raise SystemExit(1)  # Hydra would only warn of an exception
 
 
-def list_jobs(config: DictConfig, jobs: Sequence[Sequence[str]]) -> None:
+def list_jobs(sweep: Sweep, jobs: Sequence[Sequence[str]]) -> None:
     """Leaves a list of a sweep's jobs in its directory: whoever looks at it later sees what is missing."""
-    directory = Path(config.hydra.sweep.dir)
-    rows = [(job_directory(number, overrides), " ".join(overrides)) for number, overrides in enumerate(jobs)]
+    names = [job.name for job in sweep.known]
+    rows = [(name, " ".join(overrides)) for name, overrides in zip(names, jobs, strict=True)]
     try:
-        write_table(table_file(directory, JOBS), JOB_COLUMNS, rows)
+        write_table(table_file(sweep.directory, JOBS), JOB_COLUMNS, rows)
     except OSError as error:  # Hydra would only warn of it
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from error
 
 
-def report_sweep(directory: Path) -> bool:
-    """Writes tables and figures of a sweep. Whatever goes wrong is one line; returns whether nothing did."""
-    from src.results.report import report
-
-    try:
-        report([directory])
-    except Exception as error:  # Hydra would only warn, and go on with the next job
-        print(f"error: {directory}: no tables: {first_line(error)}", file=sys.stderr)
-        return False
-    return True
+def in_another_process(shared: list[str]) -> Jobs:
+    """The callback in a process that runs a job; names of directories need the overrides that all jobs have."""
+    note_common(shared)
+    return Jobs()
 
 
 def how_far(number: int, jobs: int, gone: float, took: Sequence[float]) -> str:
@@ -156,6 +163,8 @@ CHOICES = ("cell", "optimizer", "experiment", "setting")
 
 def unchosen(config: DictConfig, overrides: Sequence[str]) -> list[str]:
     """A price with the cell and the method that suit the other tasks."""
+    from tasks.price import Price  # NumPy: seconds that --help need not wait for
+
     if not issubclass(get_class(config.task._target_), Price) or any(key_of(text) in CHOICES for text in overrides):
         return []
     name = config.task.name
@@ -168,37 +177,65 @@ def jobs_of(cfg: DictConfig) -> list[list[str]]:
     """Overrides of each job of a sweep; none if they are not known beforehand (sweepers that choose as they go)."""
     if cfg.hydra.sweeper._target_ != BASIC:
         return []
+    return [job for batch in BasicSweeper.split_arguments(overrides_of(cfg), None) for job in batch]
+
+
+def ends_of(cfg: DictConfig) -> list[list[str]]:
+    """Overrides of two jobs that Optuna might choose: the first of all values, and the last; others lie between."""
+    if cfg.hydra.sweeper._target_ != OPTUNA:
+        return []
+    first = []
+    last = []
+    for override in overrides_of(cfg):
+        if override.is_interval_sweep():
+            interval: Any = override.value()
+            values = [interval.start, interval.end]
+        elif override.is_sweep_override():
+            values = list(override.sweep_string_iterator())
+        else:
+            values = [override.get_value_element_as_str()]  # as Optuna's own jobs have it
+        first.append(f"{override.get_key_element()}={values[0]}")
+        last.append(f"{override.get_key_element()}={values[-1]}")
+    return [first, last]
+
+
+def overrides_of(cfg: DictConfig) -> list[Override]:
+    """Overrides of a sweep, values that are swept and those that are not: of an experiment's file, then as typed."""
     params = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.params or {}).items()]
     texts = params + OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False)  # type: ignore[operator]
     loader = GlobalHydra.instance().config_loader()
-    overrides = OverridesParser.create(config_loader=loader).parse_overrides(texts)
-    return [job for batch in BasicSweeper.split_arguments(overrides, None) for job in batch]
+    return OverridesParser.create(config_loader=loader).parse_overrides(texts)
+
+
+def directories_of(cfg: DictConfig, jobs: list[list[str]]) -> list[Path]:
+    """Where the jobs of a sweep write; none if the user has named them otherwise."""
+    if not named_by_us(cfg):
+        return []
+    return [Path(cfg.hydra.sweep.dir) / job_directory(number, overrides) for number, overrides in enumerate(jobs)]
 
 
 def sweep_problems(cfg: DictConfig) -> list[str]:
     """Every problem of every job of a sweep."""
     loader = GlobalHydra.instance().config_loader()
     problems: list[str] = []
-    directories = []
     try:
         jobs = jobs_of(cfg)
-        note_common(set(jobs[0]).intersection(*jobs) if len(jobs) > 1 else [])
-        for number, overrides in enumerate(jobs):
+        seen = jobs or ends_of(cfg)
+        note_common(set(seen[0]).intersection(*seen) if len(seen) > 1 else [])
+        directories = directories_of(cfg, jobs)
+        for number, overrides in enumerate(seen):
             try:
                 job = loader.load_sweep_config(cfg, overrides)
                 problems += check(job) or unchosen(job, overrides)
-                if not named_by_us(cfg):
-                    continue
-                directories.append(Path(cfg.hydra.sweep.dir) / job_directory(number, overrides))
-                if not problems and not job.get("overwrite"):
-                    problems += standing(job, RunDirectory(directories[-1]))
+                if not problems and directories:
+                    problems += standing(job, RunDirectory(directories[number]))
             except REFUSED_BY_HYDRA as error:
                 problems += diagnose_inside(overrides, error)
         if not problems and not cfg.get("overwrite"):
-            problems += strangers(Path(cfg.hydra.sweep.dir), directories)
+            problems += strangers(Path(cfg.hydra.sweep.dir), directories) + search_problems(cfg)
     except Exception as error:  # Hydra would only warn of it
         problems.append(f"{type(error).__name__}: {error}")
-    return problems
+    return list(dict.fromkeys(problems))
 
 
 def named_by_us(cfg: DictConfig) -> bool:
@@ -207,8 +244,10 @@ def named_by_us(cfg: DictConfig) -> bool:
 
 
 def standing(job: DictConfig, run: RunDirectory) -> list[str]:
-    """Keys in which a job is not what was run in its directory, of those that may not change."""
-    if not run.has_checkpoint or not run.config_file.is_file():
+    """What keeps a job from its directory: it is at work there, or what was run there had other keys."""
+    if run.is_locked():
+        return [f"{run}: a run is at work there"]
+    if job.get("overwrite") or not run.has_checkpoint or not run.config_file.is_file():
         return []
     return changed_keys(job, run)
 
@@ -218,6 +257,21 @@ def strangers(sweep: Path, directories: list[Path]) -> list[str]:
     found = {file.parents[1] for file in sweep.glob("*/checkpoints/last.ckpt")}
     others = sorted(found - set(directories)) if directories else []
     return [f"{other}: holds a run that is no job of this sweep" for other in others]
+
+
+def search_problems(cfg: DictConfig) -> list[str]:
+    """What makes Optuna choose other jobs than those that are done in the directory of a search."""
+    file = Path(cfg.hydra.sweep.dir) / MULTIRUN
+    if cfg.hydra.sweeper._target_ != OPTUNA or not file.is_file():
+        return []
+    before = dict(leaves(OmegaConf.load(file).hydra.sweeper))
+    problems = []
+    for key, value in leaves(cfg.hydra.sweeper):
+        decides = key in ("n_jobs", "direction") or key.startswith("sampler.")
+        if decides and before.get(key) != value:
+            was = f"was searched with hydra.sweeper.{key}={before.get(key)}"
+            problems.append(f"resume={file.parent}: {was}, not {value}")
+    return problems
 
 
 def diagnose_inside(overrides: list[str], error: Exception) -> list[str]:

@@ -11,6 +11,7 @@ import hydra
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
@@ -95,7 +96,7 @@ def trainer(cfg: DictConfig, directory: Path, callbacks: Sequence[pl.Callback]) 
         default_root_dir=directory,
         callbacks=list(callbacks),
         logger=hydra.utils.instantiate(cfg.logger, **purged(cfg)) if cfg.logger else False,
-        plugins=[DurableCheckpoints()],
+        plugins=[DurableCheckpoints(), LightningEnvironment()],  # not Slurm's: Lightning would requeue by itself
         **keys,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -121,6 +122,7 @@ def quiet() -> None:
         "GPU available but not used",
         "smaller than the logging interval",  # not Lightning's logging
         "LeafSpec",  # Lightning's own use of torch
+        "`srun` command is available",  # on a machine with Slurm, whoever starts the run
         "gradient layout contract",  # gradients are views of one tensor
     ):
         warnings.filterwarnings("ignore", message=f".*{message}.*")

@@ -16,23 +16,25 @@ from typing import NoReturn
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from src.config import ConfigurationError, refuse
 from src.config.again import continued, is_override
 from src.config.errors import first_line
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
 from src.config.resume import is_done
-from src.jobnames import job_directory
-from src.jobs import report_sweep
+from src.jobs import Jobs
+from src.launchers import is_of_a_plugin, prefer_our_files
 from src.rundir import RunDirectory
+from src.sweeps import report_lost, report_stopped
 
-OmegaConf.register_new_resolver("job_directory", job_directory, replace=True)
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+"""Exit statuses after Ctrl-C and SIGTERM."""
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
-def job(cfg: DictConfig) -> float:
-    """Trains one population; returns its success rate. Of a sweep that goes on, jobs that are done are passed over."""
+def job(cfg: DictConfig) -> float | None:
+    """Trains one population; returns its success rate, None if it failed. Jobs that are done are passed over."""
     from src.run import run  # torch and Lightning: seconds that --help and a refusal need not wait for
 
     directory = Path(HydraConfig.get().runtime.output_dir)
@@ -46,7 +48,7 @@ def job(cfg: DictConfig) -> float:
             population = run(cfg, directory)
         except Exception as error:  # the other jobs are run; Jobs then names those that failed
             note_failure(directory, error)
-            return float("nan")
+            return None
     if population.interrupt is not None:
         end_interrupted(directory, population.interrupt)
     return float(population.solved_R.mean())
@@ -56,7 +58,7 @@ def take_up(cfg: DictConfig, directory: Path) -> float | None:
     """Looks at what a job of a sweep has left so far, and has it go on from there.
 
     Returns:
-        its success rate if it is done; None if there is something to train.
+        its success rate if it is done, 0 where its table cannot be read; None if there is something to train.
     """
     run = RunDirectory(directory)
     if not run.has_checkpoint or cfg.get("overwrite"):
@@ -70,11 +72,11 @@ def take_up(cfg: DictConfig, directory: Path) -> float | None:
 
 
 def success_rate(run: RunDirectory) -> float:
-    """Of a run that is done; NaN where its table cannot be read."""
+    """Of a run that is done; 0 where its table cannot be read."""
     try:
         return float(run.read_results()["solved"].eq(True).mean())
     except Exception:  # a table that others wrote
-        return float("nan")
+        return 0.0
 
 
 def note_failure(directory: Path, error: Exception) -> None:
@@ -88,18 +90,16 @@ def note_failure(directory: Path, error: Exception) -> None:
 
 
 def end_interrupted(directory: Path, signum: int) -> NoReturn:
-    """Reports a sweep as far as it came, says how to go on with its last run, and ends the program.
+    """Ends the program, and says how to go on with a single run; of a sweep, :func:`main` says it.
 
     Args:
         directory: of the run that a signal stopped.
-        signum: the signal.
+        signum: the signal. Whoever waited for a warning gets it now, and puts the job back into its queue.
     """
-    hydra_config = HydraConfig.get()
-    if hydra_config.mode == RunMode.MULTIRUN:
-        report_sweep(Path(hydra_config.sweep.dir))
-        print("interrupted: later jobs of the sweep were not run", file=sys.stderr)
-    whole = hydra_config.sweep.dir if hydra_config.mode == RunMode.MULTIRUN else directory
-    print(f"to go on: python -m src.train {shlex.quote(f'resume={whole}')}", file=sys.stderr)
+    if signum not in (signal.SIGINT, signal.SIGTERM):
+        signal.raise_signal(signum)
+    if HydraConfig.get().mode != RunMode.MULTIRUN:
+        print(f"to go on: python -m src.train {shlex.quote(f'resume={directory}')}", file=sys.stderr)
     raise SystemExit(128 + signum)  # ends a sweep too, where an exception would not
 
 
@@ -117,6 +117,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminated)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then lets its exceptions through to us
     overrides: list[str] = []
+    prefer_our_files()
     try:
         sys.argv[1:] = continued(sys.argv[1:])
         overrides = typed_overrides()
@@ -125,10 +126,6 @@ def main() -> None:
         refuse(error.problems)
     except REFUSED_BY_HYDRA as error:
         refuse(diagnose(overrides, error))
-    except ValueError as error:
-        if not str(error).startswith("Config group override"):  # Hydra's words for group=null
-            raise
-        refuse(f"{text}: a group needs a choice" for text in overrides if text.endswith("=null"))
     except MemoryError as error:
         print(f"error: not enough memory: {first_line(error)}", file=sys.stderr)
         raise SystemExit(1) from error
@@ -136,8 +133,22 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from error
     except KeyboardInterrupt:
-        print("interrupted before training began", file=sys.stderr)
+        if Jobs.sweep is None:
+            print("interrupted before training began", file=sys.stderr)
+        else:
+            report_stopped(Jobs.sweep)
         raise SystemExit(128 + signal.SIGINT) from None
+    except SystemExit as end:
+        if Jobs.sweep is not None and end.code in STOPPED:
+            report_stopped(Jobs.sweep)
+        raise
+    except Exception as error:
+        if str(error).startswith("Config group override"):  # Hydra's words for group=null
+            refuse(f"{text}: a group needs a choice" for text in overrides if text.endswith("=null"))
+        if Jobs.sweep is None or not is_of_a_plugin(error):
+            raise
+        report_lost(Jobs.sweep, error)
+        raise SystemExit(1) from error
 
 
 if __name__ == "__main__":

@@ -179,9 +179,11 @@ def jobs(cfg, words, loader):
     texts = [f"{key}={value}" for key, value in swept.items()] + list(words)
     values = {}
     for override in OverridesParser.create(config_loader=loader).parse_overrides(texts):
-        sweep = override.is_sweep_override()
-        key = override.input_line.split("=")[0]
-        values[key] = list(override.sweep_string_iterator()) if sweep else [override.input_line.split("=", 1)[1]]
+        key, text = override.input_line.split("=", 1)
+        if override.is_interval_sweep():
+            values[key] = [override.value().start, override.value().end]
+        else:
+            values[key] = list(override.sweep_string_iterator()) if override.is_sweep_override() else [text]
     most = max(map(len, values.values()), default=1)
     return [[f"{key}={each}" for key, each in zip(values, row, strict=True)] for row in _rows(values, most)]
 
@@ -195,8 +197,8 @@ def overrides(words):
     rest = [word for word in words if word not in ("-m", "--multirun", "--config-dir", "mine/conf")]
     assert all("=" in word for word in rest), rest
     resumed = [word for word in rest if word.startswith("resume=")]
-    assert all(word == "resume=runs/DIR" for word in resumed)
-    return [word for word in rest if word not in resumed]
+    assert all(word in ("resume=runs/DIR", "resume=sweeps/DIR") for word in resumed)
+    return [word for word in rest if word not in resumed and not word.startswith("hydra")]
 
 
 @cache
@@ -224,6 +226,35 @@ def test_train(page, words, mine):
     assert len(each) == 1 or "-m" in words or known, f"{page}: several values without -m"
     for job in each:
         assert problems((*own, *job)) == [], page
+
+
+def plugin_keys(group, choice):
+    """Keys and values of a file of conf/hydra/, those of the file that it builds upon included."""
+    own = yaml.safe_load(read(f"conf/hydra/{group}/{choice}.yaml"))
+    below = plugin_keys(group, own["defaults"][0]) if choice.endswith("_gpu") else {}
+    return below | own
+
+
+def test_printed_launchers_and_sweepers_have_the_printed_keys():
+    found = []
+    for _, words in printed("src.train"):
+        given = dict(word.split("=", 1) for word in words if word.startswith("hydra"))
+        for name, choice in given.items():
+            group = name.removeprefix("hydra/")
+            if group != name and choice != "basic":
+                keys = [key.split(".")[2] for key in given if key.startswith(f"hydra.{group}.")]
+                assert set(keys) <= set(plugin_keys(group, choice)), words
+                found += keys
+    assert {"n_jobs", "partition", "n_trials"} <= set(found)
+
+
+def test_the_defaults_of_slurm_are_those_of_its_file():
+    rows = re.findall(r"^\| (`.*?) \| (\w+)(?: \(GPU: (\d)\))? \|", read("docs/many-machines.md"), re.MULTILINE)
+    slurm, gpu = (plugin_keys("launcher", choice) for choice in ("submitit_slurm", "submitit_slurm_gpu"))
+    assert len(rows) == 8
+    for keys, default, on_gpu in rows:
+        for key in re.findall(r"`(\w+)`", keys):
+            assert slurm[key] == yaml.safe_load(default) and gpu[key] == yaml.safe_load(on_gpu or default), key
 
 
 @pytest.mark.parametrize(("page", "words"), printed("src.evaluate"))

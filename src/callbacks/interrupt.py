@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run after the current update, with everything written."""
+"""Ctrl-C, SIGTERM and a queue's warning end a run after the current update, with everything written."""
 
 import os
 import signal
@@ -8,18 +8,28 @@ import pytorch_lightning as pl
 
 from src.training.module import Training
 
+WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
+"""Signals by which a queue announces that it takes the machine away; whoever waits for one puts the job back."""
+
 
 class Interrupt(pl.Callback):
     """The first signal asks the population to stop; a second one ends the process at once.
+
+    A warning is taken only where somebody waits for it, and is handed on to them when the run has ended. It counts more
+    than an interruption before or after it: queues send both.
 
     Lightning installs handlers of its own when a fit starts and restores the former ones at its end; ours come between.
     """
 
     def on_train_start(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
-        def handle(signum: int, _: FrameType | None) -> None:
-            if module.population.interrupt is not None:
-                os._exit(128 + signum)
-            module.population.interrupt = signum
+        population = module.population
 
-        for signum in (signal.SIGINT, signal.SIGTERM):
+        def handle(signum: int, _: FrameType | None) -> None:
+            if signum in WARNINGS or population.interrupt is None:
+                population.interrupt = signum
+            elif population.interrupt not in WARNINGS:
+                os._exit(128 + signum)
+
+        expected = [signum for signum in WARNINGS if callable(signal.getsignal(signum))]
+        for signum in (signal.SIGINT, signal.SIGTERM, *expected):
             signal.signal(signum, handle)

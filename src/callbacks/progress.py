@@ -1,10 +1,13 @@
 """One line that says how far a population is."""
 
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
@@ -14,6 +17,15 @@ from src.training.module import Training
 
 REFRESH = 0.25
 """Seconds between two looks at the line."""
+
+BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+
+
+def in_parallel() -> bool:
+    """Whether this run is a job of a sweep and others may be at work beside it, with the same terminal."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return False
+    return bool(HydraConfig.get().launcher._target_ != BASIC)
 
 
 def summary(population: Population, graded: bool) -> str:
@@ -32,11 +44,15 @@ def summary(population: Population, graded: bool) -> str:
 
 
 class Progress(pl.Callback):
-    """Shows updates, updates a second, solved k/R, the best errors. Without a terminal, a line at every check."""
+    """Shows updates, updates a second, solved k/R, the best errors.
+
+    Without a terminal, or where jobs share one, a line at every check; those of jobs begin with their directory's name.
+    """
 
     def __init__(self) -> None:
         self.console = Console(stderr=True)
         self.bar: Bar | None = None
+        self.name = ""  # of the directory, where there are several
         self.drawn = 0.0  # when the line was last drawn
         self.since = 0.0  # when this part of the run began
         self.first = 0  # and after how many updates
@@ -44,7 +60,9 @@ class Progress(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
         self.since = perf_counter()
         self.first = module.population.step
-        if self.console.is_terminal:
+        if in_parallel():
+            self.name = f"{Path(trainer.default_root_dir).name}: "
+        elif self.console.is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(24), TimeRemainingColumn(compact=True))
             self.bar = Bar(*columns, console=self.console, transient=True)
             total = module.max_epochs if self.in_epochs(module) else module.max_steps
@@ -65,7 +83,7 @@ class Progress(pl.Callback):
             self.drawn = perf_counter()
             self.bar.update(self.task, completed=self.done(module), description=self.line(module))
         elif self.bar is None and (module.check_due or module.stopping):
-            self.console.print(self.line(module), highlight=False, soft_wrap=True)
+            self.console.print(self.name + self.line(module), markup=False, highlight=False, soft_wrap=True)
 
     def line(self, module: Training) -> str:
         """The line itself."""

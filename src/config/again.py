@@ -14,6 +14,9 @@ SWEEP_SETTINGS = Path("multirun.yaml")
 OUTPUT = ("hydra.run.dir", "hydra.sweep.dir", "hydra.mode")
 """Keys of Hydra's that say where a run writes: they come from DIR."""
 
+LAUNCHER = "hydra/launcher"
+"""The group that says where the jobs of a sweep run."""
+
 
 def is_override(argument: str) -> bool:
     """Whether a word of the command line is an override, and not a flag of Hydra's or its value."""
@@ -56,6 +59,8 @@ def continued(arguments: Sequence[str]) -> list[str]:
     else:
         return list(arguments)
     before = [text for text in (*task, *_texts(settings.overrides.hydra)) if key_of(text) not in (*OUTPUT, "resume")]
+    if LAUNCHER in given and given[LAUNCHER] not in before:  # keys of another launcher mean nothing to it
+        before = [text for text in before if not key_of(text).startswith("hydra.launcher.")]
     placed = [given.get(key_of(text), text) for text in before]  # in its place: the order of a sweep's jobs is theirs
     known = {key_of(text) for text in placed}
     rest = [argument for argument in rest if not (is_override(argument) and key_of(argument) in known)]

@@ -70,7 +70,7 @@ def unresolved(cfg: DictConfig) -> list[str]:
                 problems.append(f"{key}={value}: {first_line(error)}")
     if problems:
         return problems
-    for part in cfg:
+    for part in map(str, cfg):
         try:
             if part != "hydra" and OmegaConf.is_config(cfg[part]):
                 OmegaConf.to_container(cfg[part], resolve=True, throw_on_missing=True)

@@ -4,6 +4,7 @@ Everything that runs asks here, with the tensors it is going to work on, so that
 really used.
 """
 
+import os
 from dataclasses import dataclass
 
 import torch
@@ -25,8 +26,18 @@ REFERENCE = Reference.name
 BACKENDS: dict[str, type[Backend]] = {FUSED: Compiled, REFERENCE: Reference}
 """Backends by name, the fastest first; ``auto`` is the first that can be had here."""
 
-THREADS = torch.get_num_threads()
-"""torch's own choice, before any job of a sweep made another."""
+
+def share() -> int:
+    """Threads that this process may use: torch's own choice, and no more than Slurm's.
+
+    torch's choice heeds OMP_NUM_THREADS, by which launchers divide a machine, and the cores that a process is bound to.
+    """
+    task = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return min(torch.get_num_threads(), int(task)) if task.isdecimal() else torch.get_num_threads()
+
+
+THREADS = share()
+"""Of this process, before any job of a sweep chose another number."""
 
 
 @dataclass
@@ -55,7 +66,7 @@ def use(name: str, threads: int | None = None) -> str:
     What a backend does not know (other devices, precisions and cells) goes to the reference all the same.
 
     Args:
-        threads: of the backend; as before, at first torch's, if not given.
+        threads: of the backend; as before, at first the process's share, if not given.
 
     Returns:
         the name of what was chosen.
@@ -96,8 +107,8 @@ def settle(name: str, cell: Cell, device: torch.device, threads: int | None = No
 
     Args:
         name: as for :func:`use`.
-        threads: of the CPU; None: all cores, but one for a cell run by autograd, whose many small operations would
-            spend their time waiting for each other.
+        threads: of the CPU; None: this process's share of the cores, but one for a cell run by autograd, whose many
+            small operations would spend their time waiting for each other.
 
     Raises:
         src.recurrence.backend.Unavailable: a backend that cannot be had here.

@@ -14,7 +14,6 @@ from src.config import ConfigurationError
 from src.config.errors import first_line
 from src.results import plots
 from src.results.collect import Replica, collect
-from src.results.missing import missing
 from src.results.rates import losses, success_rates
 from src.results.seeds import replica_table
 from src.results.tables import show_losses, show_success_rates
@@ -39,9 +38,8 @@ def report(directories: Sequence[Path], out: Path | None = None, skipped: list[s
     replicas = collect(directories, skipped)
     for problem in skipped:
         print(f"skipped: {problem}", file=sys.stderr)
-    lacking = missing(directories)
     if not replicas:
-        raise ConfigurationError([f"no results under {', '.join(map(str, directories))}", *lacking])
+        raise ConfigurationError([f"no results under {', '.join(map(str, directories))}"])
     if out is None:
         out = Path(directories[0] if len(directories) == 1 else CURVES)
     out.mkdir(parents=True, exist_ok=True)
@@ -58,8 +56,6 @@ def report(directories: Sequence[Path], out: Path | None = None, skipped: list[s
         figures[SUCCESS_RATE] = plots.success_rate(graded)
         figures[ERROR] = plots.error(graded)
     save(figures, out)
-    for line in lacking:
-        print(line)
     return table
 
 
