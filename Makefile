@@ -59,6 +59,13 @@ test: lint sanitize  ## Lint, types, sanitizers and all tests
 test-slurm: $(READY)  ## Sweeps through a real Slurm of one node, where it is installed
 	OMP_NUM_THREADS=1 $(BIN)/python tools/slurm_test.py
 
+COUNTS := .pytest_cache/faults.jsonl
+
+test-faults: $(READY)  ## Full disks, kills, damaged files, odd configurations: 20 minutes, and docs/faults.md anew
+	@mkdir -p $(dir $(COUNTS)) && rm -f $(COUNTS)
+	FAULTS=full FAULTS_COUNTS=$(COUNTS) OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 tests/faults $(ARGS)
+	$(BIN)/python -m tests.faults.table $(COUNTS) > docs/faults.md
+
 SANITIZE := -std=c++17 -O1 -g -march=native -fsanitize=address,undefined -fno-sanitize-recover=all -pthread
 
 sanitize:  ## The C++ under AddressSanitizer and UBSan, where there is a compiler that has them

@@ -1,6 +1,7 @@
 """python -m src.curves DIR...: (re)builds tables and plots from the results under directories, however they ended."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from src.config import ConfigurationError, refuse
@@ -10,7 +11,7 @@ from src.results.report import report
 
 
 def main() -> None:
-    """The command line: 0 done, 1 some runs could not be read, 2 no results or conflicting ones."""
+    """The command line: 0 done, 1 runs that cannot be read, or no disk, 2 no results or conflicting ones."""
     parser = argparse.ArgumentParser(prog="python -m src.curves", description=__doc__)
     parser.add_argument("directories", metavar="DIR", nargs="+", type=Path, help="searched for runs at any depth")
     parser.add_argument("--out", type=Path, help="where to write; default: DIR, or ./curves for several")
@@ -22,6 +23,9 @@ def main() -> None:
         report(arguments.directories, arguments.out, skipped)
     except ConfigurationError as error:
         refuse([*error.problems, *missing(arguments.directories)])
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
     for line in missing(arguments.directories):
         print(line)
     if skipped:

@@ -1,6 +1,7 @@
 """python -m src.evaluate RUN_DIR task.length=50,100,...: a trained population on fresh sequences of other lengths."""
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def run(directory: Path, overrides: Sequence[str], out: Path) -> pd.DataFrame:
 
 
 def main() -> None:
-    """The command line: 0 done, 2 nothing to evaluate or bad overrides, 130 after Ctrl-C."""
+    """The command line: 0 done, 1 no disk, 2 nothing to evaluate or bad overrides, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m src.evaluate", description=__doc__)
     parser.add_argument("directory", metavar="RUN_DIR", type=Path, help="of a run, or of a sweep's job")
     parser.add_argument(
@@ -109,6 +110,9 @@ def main() -> None:
         run(arguments.directory, arguments.overrides, arguments.out or arguments.directory)
     except ConfigurationError as problem:
         refuse(problem.problems)
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 

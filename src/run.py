@@ -17,6 +17,7 @@ from rich.console import Console
 
 from src import recurrence
 from src.config import ConfigurationError, check, science
+from src.config.resume import configuration
 from src.directions import Direction
 from src.network import Network, build_architecture
 from src.population import Population, checkpoint
@@ -193,8 +194,7 @@ def settle_recurrence(cfg: DictConfig) -> str:
     """Chooses the recurrence and the threads for the device that will be used, says so, and returns what it chose."""
     wanted = cfg.recurrence
     if wanted == recurrence.AUTO and cfg.resume is not None:  # on with what ran
-        before = RunDirectory(cfg.resume).configuration()
-        wanted = OmegaConf.select(before, "recurrence", default=recurrence.REFERENCE)
+        wanted = configuration(RunDirectory(cfg.resume)).get("recurrence", recurrence.REFERENCE)
     threads = cfg.threads
     cores = os.cpu_count() or 1
     if threads is not None and threads > cores:

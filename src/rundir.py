@@ -223,11 +223,6 @@ class RunDirectory:
         """Whether there is something to go on with: the last checkpoint, or the one before."""
         return self.checkpoint_file.is_file() or self.previous_checkpoint_file.is_file()
 
-    def missing(self) -> list[Path]:
-        """Files that a trained population is read from and that are not there."""
-        lost = [file for file in (self.config_file, self.results_file) if not file.is_file()]
-        return lost if self.has_checkpoint else [*lost, self.checkpoint_file]
-
     # -- whose it is -----------------------------------------------------------------------------------------------
 
     @contextmanager

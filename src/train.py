@@ -6,9 +6,11 @@ if not __package__:  # run as a script: src/ is where Python looks for modules, 
     print("error: run it from the repository's root as python -m src.train", file=sys.stderr)
     raise SystemExit(2)
 
+import logging
 import os
 import shlex
 import signal
+import threading
 import traceback
 from pathlib import Path
 from typing import NoReturn
@@ -39,7 +41,11 @@ def job(cfg: DictConfig) -> float | None:
 
     directory = Path(HydraConfig.get().runtime.output_dir)
     if HydraConfig.get().mode != RunMode.MULTIRUN:
-        population = run(cfg, directory)
+        try:
+            population = run(cfg, directory)
+        except Exception as error:
+            end_if_starved(error)
+            raise
     else:
         try:
             rate = take_up(cfg, directory)
@@ -82,11 +88,41 @@ def success_rate(run: RunDirectory) -> float:
 def note_failure(directory: Path, error: Exception) -> None:
     """Keeps what ended a job in its directory, and says so in one line."""
     text = "".join(traceback.format_exception(error))
-    print(f"error: {directory}: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
+    said = starved(error) or f"{type(error).__name__}: {first_line(error)}"
+    print(f"error: {directory}: {said}", file=sys.stderr)
     try:
         RunDirectory(directory).failure_file.write_text(text)
     except OSError:
-        print(text, file=sys.stderr)
+        if starved(error) is None:
+            print(text, file=sys.stderr)
+
+
+def starved(error: BaseException) -> str | None:
+    """One line where the machine was at fault: no disk, a folder that is gone, no memory; None where it was not."""
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):  # torch raises a RuntimeError
+        return f"not enough memory: {first_line(error)}"
+    cause = error.__cause__ if isinstance(error, ValueError) else error  # logging raises a ValueError
+    return str(cause) if isinstance(cause, OSError) else None
+
+
+def end_if_starved(error: Exception) -> None:
+    """Ends the program in one line where the machine was at fault: what was written before is as it was."""
+    line = starved(error)
+    if line is not None:
+        print(f"error: {line}", file=sys.stderr)
+        raise SystemExit(1) from error
+
+
+def quiet_about_disks() -> None:
+    """Keeps logging and TensorBoard's thread from printing what the run itself will say in one line."""
+    logging.raiseExceptions = False
+    former = threading.excepthook
+
+    def hook(arguments: threading.ExceptHookArgs) -> None:
+        if not isinstance(arguments.exc_value, OSError):
+            former(arguments)
+
+    threading.excepthook = hook
 
 
 def end_interrupted(directory: Path, signum: int) -> NoReturn:
@@ -116,6 +152,7 @@ def main() -> None:
     """The command line: 0 done, 1 no disk or memory, 2 bad configuration, 130 and 143 interrupted; no traceback."""
     signal.signal(signal.SIGTERM, _terminated)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then lets its exceptions through to us
+    quiet_about_disks()
     overrides: list[str] = []
     prefer_our_files()
     try:
@@ -126,12 +163,6 @@ def main() -> None:
         refuse(error.problems)
     except REFUSED_BY_HYDRA as error:
         refuse(diagnose(overrides, error))
-    except MemoryError as error:
-        print(f"error: not enough memory: {first_line(error)}", file=sys.stderr)
-        raise SystemExit(1) from error
-    except OSError as error:  # a full disk, a folder that is gone: what was written before is as it was
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from error
     except KeyboardInterrupt:
         if Jobs.sweep is None:
             print("interrupted before training began", file=sys.stderr)
@@ -143,6 +174,7 @@ def main() -> None:
             report_stopped(Jobs.sweep)
         raise
     except Exception as error:
+        end_if_starved(error)
         if str(error).startswith("Config group override"):  # Hydra's words for group=null
             refuse(f"{text}: a group needs a choice" for text in overrides if text.endswith("=null"))
         if Jobs.sweep is None or not is_of_a_plugin(error):

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from src.cells import GRU, LSTM, Vanilla
 from src.config import ConfigurationError
+from src.config.errors import first_line
 from src.config.trusted import distrust, untrusted
 from src.network import Architecture, Network, build_architecture
 from src.population import checkpoint
+from src.population.checkpoint import Checkpoint
 from src.rundir import RunDirectory
 from src.storage import DamagedFile
 from tasks.draws import Stream, generator
@@ -49,19 +51,8 @@ def load_population(directory: str | Path) -> Trained:
             that is neither ours nor in a module that is imported already.
     """
     run = RunDirectory(directory)
-    missing = run.missing()
-    if missing:
-        raise ConfigurationError([f"{directory}: no trained population there, {missing[0]} is missing"])
-    config = run.configuration()
-    strange = untrusted(config)
-    if strange:
-        raise ConfigurationError([f"{run.config_file}: names {name}{distrust(name)}" for name in strange])
-    for part in (config.task, config.cell):
-        try:
-            hydra.utils.get_class(part._target_)
-        except Exception as error:  # whatever an import raises
-            problem = f"{directory}: {part._target_} cannot be found; a module of your own needs PYTHONPATH"
-            raise ConfigurationError([problem]) from error
+    if not run.has_checkpoint:
+        raise ConfigurationError([f"{directory}: no trained population there, {run.checkpoint_file} is missing"])
     try:
         found = checkpoint.read(run.checkpoint_file)
     except DamagedFile as damage:
@@ -69,7 +60,36 @@ def load_population(directory: str | Path) -> Trained:
     for problem in found.problems:
         updates = max(found.outcomes["updates"])
         print(f"{problem}; the one before is used, of {updates} updates", file=sys.stderr)
-    return Trained(config, Network(build_architecture(config.cell), found.parameters), run.read_results())
+    strange = untrusted(found.config)
+    if strange:
+        raise ConfigurationError([f"{directory}: names {name}{distrust(name)}" for name in strange])
+    config = OmegaConf.create(found.config)
+    assert isinstance(config, DictConfig)
+    for part in (config.task, config.cell):
+        try:
+            hydra.utils.get_class(part._target_)
+        except Exception as error:  # whatever an import raises
+            problem = f"{directory}: {part._target_} cannot be found; a module of your own needs PYTHONPATH"
+            raise ConfigurationError([problem]) from error
+    network = Network(build_architecture(config.cell), found.parameters)
+    return Trained(config, network, outcomes_of(run, found))
+
+
+def outcomes_of(run: RunDirectory, found: Checkpoint) -> pd.DataFrame:
+    """The table results.csv, which knows the last tests; where it does not fit, what the checkpoint knows."""
+    config, outcomes = found.config, found.outcomes
+    seeds = outcomes["seeds"]
+    try:
+        table = run.read_results()
+        if table["seed"].tolist() == seeds and table["updates"].tolist() == outcomes["updates"]:
+            return table
+        problem = "other replicas or updates than the checkpoint's"
+    except Exception as error:  # whatever a damaged file leads to
+        problem = f"cannot be read: {first_line(error)}"
+    print(f"{run.results_file}: {problem}; what the checkpoint knows is used", file=sys.stderr)
+    names = {"task": config["task"]["name"], "cell": config["cell"]["name"], "optimizer": config["optimizer"]["name"]}
+    own = {"seed": seeds, "status": outcomes["status"], "updates": outcomes["updates"]}
+    return pd.DataFrame(own).assign(length=config["task"]["length"], **names)
 
 
 def load_replica(directory: str | Path, seed: int) -> tuple[nn.RNNBase, nn.Linear]:

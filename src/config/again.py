@@ -8,6 +8,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+from src.config.errors import ConfigurationError, first_line
+
 RUN_OVERRIDES = Path(".hydra") / "overrides.yaml"
 RUN_SETTINGS = Path(".hydra") / "hydra.yaml"
 SWEEP_SETTINGS = Path("multirun.yaml")
@@ -46,25 +48,44 @@ def continued(arguments: Sequence[str]) -> list[str]:
     if directory is None:
         return list(arguments)
     arguments = [f"resume={quoted(directory)}" if text == given["resume"] else text for text in arguments]
-    if (directory / RUN_OVERRIDES).is_file() and (directory / RUN_SETTINGS).is_file():
-        task = _texts(OmegaConf.load(directory / RUN_OVERRIDES))
-        settings = OmegaConf.load(directory / RUN_SETTINGS).hydra
-        where = [f"hydra.run.dir={quoted(directory)}", "hydra.mode=RUN"]
-        rest = list(arguments)
-    elif (directory / SWEEP_SETTINGS).is_file():
-        settings = OmegaConf.load(directory / SWEEP_SETTINGS).hydra
-        task = _texts(settings.overrides.task)
+    sweep = not (directory / RUN_OVERRIDES).is_file() or not (directory / RUN_SETTINGS).is_file()
+    if sweep and not (directory / SWEEP_SETTINGS).is_file():
+        return list(arguments)
+    task, of_hydra, own_folder = _left(directory, sweep)
+    if sweep:
         where = [f"hydra.sweep.dir={quoted(directory)}", "hydra.mode=MULTIRUN"]
         rest = [argument for argument in arguments if key_of(argument) != "resume"]
     else:
-        return list(arguments)
-    before = [text for text in (*task, *_texts(settings.overrides.hydra)) if key_of(text) not in (*OUTPUT, "resume")]
+        where = [f"hydra.run.dir={quoted(directory)}", "hydra.mode=RUN"]
+        rest = list(arguments)
+    before = [text for text in (*task, *of_hydra) if key_of(text) not in (*OUTPUT, "resume")]
     if LAUNCHER in given and given[LAUNCHER] not in before:  # keys of another launcher mean nothing to it
         before = [text for text in before if not key_of(text).startswith("hydra.launcher.")]
     placed = [given.get(key_of(text), text) for text in before]  # in its place: the order of a sweep's jobs is theirs
     known = {key_of(text) for text in placed}
     rest = [argument for argument in rest if not (is_override(argument) and key_of(argument) in known)]
-    return [*_own_folder(settings, arguments), *placed, *rest, *where]
+    if any(argument.split("=")[0] in ("--config-dir", "-cd") for argument in arguments):
+        own_folder = []
+    return [*own_folder, *placed, *rest, *where]
+
+
+def _left(directory: Path, sweep: bool) -> tuple[list[str], list[str], list[str]]:
+    """What Hydra left of a run or a sweep: overrides, those of its own keys, the flag for the user's own folder.
+
+    Raises:
+        ConfigurationError: it cannot be read.
+    """
+    file = directory / (SWEEP_SETTINGS if sweep else RUN_SETTINGS)
+    try:
+        settings = OmegaConf.load(file).hydra
+        of_hydra = _texts(settings.overrides.hydra)
+        own_folder = _own_folder(settings)
+        file = directory / (SWEEP_SETTINGS if sweep else RUN_OVERRIDES)
+        return _texts(settings.overrides.task if sweep else OmegaConf.load(file)), of_hydra, own_folder
+    except Exception as error:  # whatever a damaged file leads to
+        problem = f"resume={directory}: {file} cannot be read: {first_line(error)}"
+        advice = "give the command's own overrides again, with hydra.sweep.dir" if sweep else "restore it from a copy"
+        raise ConfigurationError([f"{problem}; {advice}"]) from error
 
 
 def _directory(override: str) -> Path | None:
@@ -82,10 +103,8 @@ def _directory(override: str) -> Path | None:
     return Path(value) if isinstance(value, str) else None
 
 
-def _own_folder(settings: Any, arguments: Sequence[str]) -> list[str]:
-    """The flag for the user's own folder of configuration, if there was one and none is given."""
-    if any(argument.split("=")[0] in ("--config-dir", "-cd") for argument in arguments):
-        return []
+def _own_folder(settings: Any) -> list[str]:
+    """The flag for the user's own folder of configuration, if there was one."""
     for source in settings.runtime.config_sources:
         if source.provider == "command-line":
             return ["--config-dir", source.path]
@@ -95,4 +114,6 @@ def _own_folder(settings: Any, arguments: Sequence[str]) -> list[str]:
 def _texts(node: Any) -> list[str]:
     """A list of overrides as plain text."""
     texts: Any = OmegaConf.to_container(node, resolve=False)
+    if not isinstance(texts, list):
+        raise ValueError("no list of overrides")
     return [str(text) for text in texts]

@@ -14,7 +14,7 @@ from src.config.keys import REQUIRED, RULES, TABLE, leaves
 from src.config.memory import free_memory
 from src.config.method import direction_problems
 from src.config.objects import object_problems
-from src.config.resume import resume_problems
+from src.config.resume import configuration, resume_problems
 from src.config.sequences import SEQUENCES, sequence_problems
 from src.config.wrong import Wrong
 from src.rundir import RunDirectory
@@ -63,19 +63,16 @@ def unresolved(cfg: DictConfig) -> list[str]:
     """Values that refer to what there is not, or were left open (???)."""
     problems = []
     for key, value in leaves(cfg):
-        if isinstance(value, str) and ("${" in value or value == "???"):
-            try:
-                OmegaConf.select(cfg, key, throw_on_missing=True, throw_on_resolution_failure=True)
-            except OmegaConfBaseException as error:
-                problems.append(f"{key}={value}: {first_line(error)}")
-    if problems:
-        return problems
-    for part in map(str, cfg):
+        texts = [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
+        refers = any("${" in text and "${hydra:" not in text for text in texts)  # Hydra's own come later
+        if not refers and "???" not in texts:
+            continue
         try:
-            if part != "hydra" and OmegaConf.is_config(cfg[part]):
-                OmegaConf.to_container(cfg[part], resolve=True, throw_on_missing=True)
-        except OmegaConfBaseException as error:  # inside a list
-            problems.append(f"{part}: {first_line(error)}")
+            found = OmegaConf.select(cfg, key, throw_on_missing=True, throw_on_resolution_failure=True)
+            if OmegaConf.is_config(found):
+                OmegaConf.to_container(found, resolve=True, throw_on_missing=True)
+        except OmegaConfBaseException as error:
+            problems.append(f"{key}={value}: {first_line(error)}")
     return problems
 
 
@@ -280,8 +277,8 @@ def recurrence_problems(cfg: DictConfig) -> list[str]:
     from src.recurrence import AUTO, BACKENDS, missing
 
     name = cfg.recurrence
-    if name == AUTO and isinstance(cfg.resume, str) and RunDirectory(cfg.resume).config_file.is_file():
-        name = OmegaConf.select(RunDirectory(cfg.resume).configuration(), "recurrence", default=AUTO)
+    if name == AUTO and isinstance(cfg.resume, str):
+        name = configuration(RunDirectory(cfg.resume)).get("recurrence", AUTO)
     if name == AUTO:
         return []
     if name not in BACKENDS:

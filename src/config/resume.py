@@ -14,8 +14,8 @@ def resume_problems(cfg: DictConfig) -> list[str]:
     from src.population import checkpoint  # torch: seconds that other checks need not wait for
 
     run = RunDirectory(cfg.resume)
-    if not run.config_file.is_file() or not run.has_checkpoint:
-        return [f"resume={cfg.resume}: no run with config.yaml and checkpoints/last.ckpt there"]
+    if not run.has_checkpoint:
+        return [f"resume={cfg.resume}: no run with checkpoints/last.ckpt there"]
     try:
         outcomes = checkpoint.read(run.checkpoint_file).outcomes
     except DamagedFile as problem:
@@ -23,6 +23,16 @@ def resume_problems(cfg: DictConfig) -> list[str]:
     if all(status in ENDED for status in outcomes["status"]) and run.is_closed:
         return [f"resume={run}: every replica there has come to an end; nothing is left to train"]
     return budget_problems(cfg, run, outcomes) or changed_keys(cfg, run)
+
+
+def configuration(run: RunDirectory) -> dict[str, Any]:
+    """The configuration of a run as its checkpoint has it; nothing where there is none that can be read."""
+    from src.population import checkpoint
+
+    try:
+        return checkpoint.read(run.checkpoint_file).config
+    except DamagedFile:
+        return {}
 
 
 def is_done(cfg: DictConfig, run: RunDirectory) -> bool:
@@ -57,7 +67,7 @@ def budget_problems(cfg: DictConfig, run: RunDirectory, outcomes: dict[str, Any]
 
 def changed_keys(cfg: DictConfig, run: RunDirectory) -> list[str]:
     """Keys that are not what they were, of those that may not change."""
-    before: dict[str, Any] = {"recurrence": "reference", **dict(leaves(run.configuration()))}
+    before: dict[str, Any] = {"recurrence": "reference", **dict(leaves(configuration(run)))}
     now = dict(leaves(cfg))
     if now["recurrence"] == "auto":
         now["recurrence"] = before["recurrence"]  # auto goes on with what ran

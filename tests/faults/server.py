@@ -10,6 +10,7 @@ import json
 import os
 import runpy
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,11 +51,19 @@ class Ended:
 class Server:
     """A process with everything imported."""
 
-    def __init__(self) -> None:
+    @classmethod
+    def start(cls) -> "Server | str":
+        """A server, or why there can be none here."""
+        compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+        if compiler is None or sys.platform != "linux":
+            return "faults need Linux and a C compiler"
+        return cls(compiler)
+
+    def __init__(self, compiler: str) -> None:
         self.folder = tempfile.TemporaryDirectory()
         shim = Path(self.folder.name) / "shim.so"
         source = Path(__file__).with_name("shim.c")
-        subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", shim, source, "-ldl"], check=True)
+        subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", shim, source, "-ldl"], check=True)
         environment = os.environ | {"LD_PRELOAD": str(shim), "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
         command = [sys.executable, "-m", "tests.faults.server", str(shim)]
         pipe = subprocess.PIPE
@@ -131,6 +140,7 @@ def _run(request: dict, shim: ctypes.CDLL, out: int, err: int, writing: int) -> 
     if fault:
         numbers = [fault[name] for name in ("kinds", "call", "error", "once", "kills")]
         shim.arm(fault["below"].encode(), *numbers, ctypes.c_size_t(fault["large"]))
+    sys.modules.pop(request["module"], None)  # it is run anew, as the main module
     try:
         runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
     except SystemExit as end:

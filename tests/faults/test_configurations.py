@@ -1,11 +1,12 @@
 """Generated configurations: every one is refused in one line a problem, or trains."""
 
 import math
+import random
 import re
 import signal
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
@@ -68,7 +69,13 @@ def test_generated_configurations_are_refused_or_train(bases, tmp_path_factory, 
     counts = {"configurations": 0, "refused": 0, "trained": 0}
     before = signal.signal(signal.SIGALRM, _hang)
 
-    @settings(max_examples=5000 if FULL else 150, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(
+        max_examples=5000 if FULL else 150,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+        phases=[Phase.generate],
+    )
     @given(
         st.sampled_from([*TASKS, "price"]),
         st.sampled_from(CELLS),
@@ -111,3 +118,70 @@ def test_generated_configurations_are_refused_or_train(bases, tmp_path_factory, 
         signal.signal(signal.SIGALRM, before)
     assert counts["refused"] and counts["trained"]
     note("generated configurations", **counts, tracebacks=0, hanging=0)
+
+
+TYPED_KEYS = [
+    "task.length",
+    "optimizer.lr",
+    "cell.hidden_size",
+    "replicas",
+    "trainer.max_steps",
+    "seed",
+    "threads",
+    "resume",
+]
+TYPED_KEYS += [
+    "callbacks.clipping",
+    "logger",
+    "+trainer.fast_dev_run",
+    "~success",
+    "lr",
+    "optimizer.step",
+    "hydra.run.dir",
+]
+TYPED = [
+    "",
+    "1",
+    "-1",
+    "1e3",
+    "0.5",
+    "null",
+    "true",
+    "[1,2]",
+    "1,2",
+    "{a:1}",
+    "'x'",
+    "${nope}",
+    "???",
+    "range(1,3)",
+    "(",
+    "é",
+]
+GROUPS = {"task": "temporal_ordr", "cell": "lstm", "optimizer": "msgd_x", "experiment": "smoke", "+nothing": "x"}
+FLAGS = ["-m", "--cfg=job", "--help", "--multirun", "--info", "--config-dir=nowhere"]
+
+
+def typed(draws):
+    """A command line that somebody might type."""
+    words = ["experiment=smoke", "replicas=1", "threads=1", "task.length=10"]
+    for _ in range(draws.randint(1, 3)):
+        key = draws.choice([*TYPED_KEYS, *GROUPS])
+        words.append(f"{key}={GROUPS.get(key) or draws.choice(TYPED)}")
+    if draws.random() < 0.3:
+        words.append(draws.choice(FLAGS))
+    return words
+
+
+def test_whatever_is_typed_ends_in_lines(server, tmp_path):
+    draws = random.Random(0)
+    counts = {"refused": 0, "done": 0}
+    for number in range(300 if FULL else 10):
+        words = typed(draws)
+        where = [f"hydra.run.dir={tmp_path}/run/{number}", f"hydra.sweep.dir={tmp_path}/sweep/{number}"]
+        ended = server.run(*words, *where)
+        assert ended.status in (0, 1, 2), (words, ended)
+        assert "Traceback" not in ended.err, (words, ended.err)
+        assert ended.status == 0 or "error: " in ended.err or "usage: " in ended.err, (words, ended.err)
+        counts["refused" if ended.status else "done"] += 1
+    assert counts["refused"] and (counts["done"] or not FULL)
+    note("typed command lines", tried=sum(counts.values()), **counts, tracebacks=0, hanging=0)
