@@ -1,6 +1,7 @@
 """Makes the objects that a configuration names, to hear what their classes say of its keys."""
 
 import inspect
+from typing import Any
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
@@ -34,15 +35,8 @@ def _no_class(cfg: DictConfig, name: str) -> list[str]:
     from src.directions import Direction
     from tasks.task import Task
 
-    part = OmegaConf.select(cfg, name)
     kind = {"task": Task, "cell": Cell}.get(name, Direction)
-    if not OmegaConf.is_dict(part) or part.get("_target_") is None:
-        return [f"{name}={part}: must name a class"]
-    try:
-        found = hydra.utils.get_class(str(part._target_))
-    except Exception as error:  # whatever an import raises
-        return [f"{name}: {_said(part, error)}"]
-    return [] if issubclass(found, kind) else [f"{name}: {part._target_} is no {kind.__name__}"]
+    return _of_kind(OmegaConf.select(cfg, name), name, kind)
 
 
 def _refused(cfg: DictConfig, name: str) -> list[str]:
@@ -59,25 +53,36 @@ def _refused(cfg: DictConfig, name: str) -> list[str]:
 def _said(part: DictConfig, error: Exception) -> str:
     """What a class said, or that it is not there."""
     said = first_line(error.__cause__ or error)
-    if said.startswith("Error loading"):  # Hydra's words
+    if "Error loading" in (said[:13], str(error)[:13]):  # Hydra's words
         return f"{part._target_} cannot be loaded; a module of your own needs PYTHONPATH"
     return said
 
 
 def callback_classes(cfg: DictConfig) -> list[str]:
     """What the classes of callbacks and of the logger say of their keys; a logger is not made, it would write."""
+    from pytorch_lightning import Callback
+    from pytorch_lightning.loggers import Logger
+
     problems = []
     for name, part in cfg.callbacks.items():
         if part is not None and not OmegaConf.is_dict(part):
             problems.append(f"callbacks.{name}={part}: must name a class")
         elif part is not None:
-            problems += _refused(cfg, f"callbacks.{name}")
+            problems += _of_kind(part, f"callbacks.{name}", Callback) or _refused(cfg, f"callbacks.{name}")
     if cfg.logger:
-        try:
-            hydra.utils.get_class(cfg.logger._target_)
-        except Exception as error:  # whatever an import raises
-            problems.append(f"logger: {first_line(error.__cause__ or error)}")
+        problems += _of_kind(cfg.logger, "logger", Logger)
     return problems
+
+
+def _of_kind(part: Any, name: str, kind: type) -> list[str]:
+    """Why a part names no class of this kind."""
+    if not OmegaConf.is_dict(part) or part.get("_target_") is None:
+        return [f"{name}={part}: must name a class"]
+    try:
+        found = hydra.utils.get_class(str(part._target_))
+    except Exception as error:  # whatever an import raises
+        return [f"{name}: {_said(part, error)}"]
+    return [] if issubclass(found, kind) else [f"{name}: {part._target_} is no {kind.__name__}"]
 
 
 def step_problems(cfg: DictConfig) -> list[str]:
