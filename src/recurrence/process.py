@@ -9,21 +9,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from src.cells import AutogradCell, Cell
+from src.cells import AutogradCell, Cell, ExplicitCell
 from src.recurrence.backend import Backend
 from src.recurrence.cpu import Compiled
+from src.recurrence.cuda import Triton
 from src.recurrence.reference import Reference
 
 # Vanishing gradients become denormal floats, which are slow on CPUs and carry nothing here. Threads inherit the mode of
 # the thread that starts them, so it is set before any work is done.
 torch.set_flush_denormal(True)
 
+CPU = torch.device("cpu")
 AUTO = "auto"
 FUSED = Compiled.name
 REFERENCE = Reference.name
 
-BACKENDS: dict[str, type[Backend]] = {FUSED: Compiled, REFERENCE: Reference}
-"""Backends by name, the fastest first; ``auto`` is the first that can be had here."""
+BACKENDS: dict[str, type[Backend]] = {FUSED: Compiled, Triton.name: Triton, REFERENCE: Reference}
+"""Backends by name, the fastest first; ``auto`` is the first of those for a device that can be had here."""
 
 THREADS = torch.get_num_threads()
 """torch's own choice, before any job of a sweep made another."""
@@ -49,8 +51,19 @@ def missing(name: str) -> str | None:
     return BACKENDS[name].missing()
 
 
-def use(name: str, threads: int | None = None) -> str:
-    """Chooses what runs from now on: a backend's name, or ``auto``: the first that can be had.
+def of_device(device: torch.device) -> list[str]:
+    """The backends that are made for a device, the fastest first."""
+    return [name for name, backend in BACKENDS.items() if backend.device in (None, device.type)]
+
+
+def applies(cell: Cell, device: torch.device) -> bool:
+    """Whether a device has a backend of its own that can be had here and runs this cell."""
+    own = [backend for backend in BACKENDS.values() if backend.device == device.type]
+    return any(backend.missing() is None and backend.refuses(cell) is None for backend in own)
+
+
+def use(name: str, threads: int | None = None, device: torch.device = CPU) -> str:
+    """Chooses what runs from now on: a backend's name, or ``auto``: the first for this device that can be had.
 
     What a backend does not know (other devices, precisions and cells) goes to the reference all the same.
 
@@ -66,7 +79,7 @@ def use(name: str, threads: int | None = None) -> str:
     global _backend, _threads
     _threads = threads or _threads
     if name == AUTO:
-        name = next(each for each in BACKENDS if missing(each) is None)
+        name = next(each for each in of_device(device) if missing(each) is None)
     _backend = BACKENDS[name](_threads)
     return name
 
@@ -103,8 +116,11 @@ def settle(name: str, cell: Cell, device: torch.device, threads: int | None = No
         src.recurrence.backend.Unavailable: a backend that cannot be had here.
     """
     count = threads or (1 if isinstance(cell, AutogradCell) else THREADS)
-    installed = use(name, count)
+    installed = use(name, count, device)
     backend = backend_of(cell, torch.empty(0, device=device))
     torch.set_num_threads(count if backend.wants_torch_threads else 1)
-    reason = missing(next(iter(BACKENDS))) if name == AUTO and device.type == "cpu" else None
+    fastest = BACKENDS[of_device(device)[0]]
+    reason = fastest.missing() if name == AUTO else None
+    if reason is None and installed == fastest.name != backend.name and isinstance(cell, ExplicitCell):
+        reason = fastest.refuses(cell)
     return Chosen(backend.name, installed, count, reason)

@@ -1,0 +1,35 @@
+"""What can be run here, and on what."""
+
+import os
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+
+ACTIVATIONS = {"tanh": 0, "sigmoid": 1, "relu": 2, "elu": 3, "identity": 4}
+"""Numbers of the activations in the kernels."""
+
+UNITS = 64
+"""Most units of a tile; above, W is cut into tiles of so many columns."""
+LARGEST = 256
+"""Most units of a layer."""
+
+
+def interpreted() -> bool:
+    """Whether kernels run in Triton's interpreter, on CPU tensors."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def missing() -> str | None:
+    """Why kernels cannot run here, in one line; None: they can."""
+    if find_spec("triton") is None:
+        return "there is no Triton: pip install 'triton>=3.4' (CUDA builds of torch bring it)"
+    if not torch.cuda.is_available() and not interpreted():
+        return "torch sees no GPU here"
+    return None
+
+
+def fits(*tensors: Tensor) -> bool:
+    """Whether kernels take these tensors: float32 on a GPU or, interpreted, on the CPU."""
+    devices = ("cuda", "cpu") if interpreted() else ("cuda",)
+    return all(each.dtype == torch.float32 and each.device.type in devices for each in tensors)
