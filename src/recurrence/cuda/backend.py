@@ -10,13 +10,13 @@ from src.recurrence.backend import Pass, Target, Unavailable
 from src.recurrence.cuda import support
 from src.recurrence.cuda.run import Run
 from src.recurrence.cuda.update import LOSSES, learn
-from src.recurrence.known import is_known, only_omega
+from src.recurrence.known import only_omega
 from src.recurrence.reference import Reference
 
 
 class Triton(Reference):
-    """All steps of all replicas in one launch, float32: simple cells and LSTM, to 256 units. The rest is the
-    reference's."""
+    """All steps of all replicas in one launch, float32: simple cells to 256 units, LSTM to 128. The rest
+    is the reference's."""
 
     name = "triton"
     device = "cuda"
@@ -37,12 +37,7 @@ class Triton(Reference):
 
     @classmethod
     def refuses(cls, cell: Cell) -> str | None:
-        """Why it does not run this cell, in one line; None: it does."""
-        if not is_known(cell, set(support.ACTIVATIONS)):
-            return f"there is no kernel for {cell.name}"
-        if cell.hidden_size > support.LARGEST:
-            return f"kernels go to {support.LARGEST} units, not to {cell.hidden_size}"
-        return None
+        return support.refuses(cell)
 
     def runs(self, cell: Cell, like: Tensor) -> bool:
         return self.refuses(cell) is None and support.fits(like)

@@ -10,7 +10,7 @@ from src.directions import Factors, Tape
 from src.linalg import product
 from src.recurrence.backend import Gradients, Pass
 from src.recurrence.cuda import products
-from src.recurrence.cuda.launch import launch, tiles
+from src.recurrence.cuda.launch import Tiles, launch, tiles
 from src.recurrence.cuda.support import ACTIVATIONS
 from src.recurrence.inputs import inside, project
 from src.recurrence.known import omega_of, only_omega
@@ -37,14 +37,13 @@ class Run:
         self.precision = precision
         self.weights = given.weights
         R, T, B = self.shape
-        H = self.cell.hidden_size
         if not R * B:
             raise ValueError(f"inputs {tuple(given.inputs.shape)}: no replica, or no sequence")
         self.W = given.weights.W.detach().contiguous()
-        self.tiles = tiles(B, H)
+        forward = self._tiles("forward")
         self.length_R = self._lengths(given.length_R)
         self.inputs = inside(given.inputs, given.weights, given.length_R).contiguous()
-        self.stored = keep or every_step or self.tiles.columns > 1
+        self.stored = keep or every_step or forward.columns > 1
         self.states = [self._from(part) for part in given.begin()]
         self.gates = self.W.new_empty(R, T, B, 4 * H) if keep and self.cell.parts > 1 else None
         self._forward()
@@ -123,7 +122,8 @@ class Run:
 
     def _launch(self, way: str, arguments: dict[str, Any], constants: dict[str, Any], of_lstm: dict[str, Any]) -> None:
         R, _, B = self.shape
-        constants = {**constants, **self.tiles.constants, "PRECISION": self.precision}
+        own = self._tiles(way)
+        constants = {**constants, **own.constants, "PRECISION": self.precision}
         if isinstance(self.cell, LSTM):
             from src.recurrence.cuda.kernels import lstm
 
@@ -134,7 +134,11 @@ class Run:
 
             kernel = getattr(simple, f"simple_{way}")
             constants["CODE"] = self._codes()[0]
-        launch(kernel, (R, -(-B // self.tiles.rows)), arguments, constants, self.tiles.warps)
+        launch(kernel, (R, -(-B // own.rows)), arguments, constants, own.warps)
+
+    def _tiles(self, way: str) -> Tiles:
+        """How the layer is cut."""
+        return tiles(self.shape[2], self.cell.hidden_size, isinstance(self.cell, LSTM), way == "backward")
 
     # -- memory ------------------------------------------------------------------------------------------------------
 

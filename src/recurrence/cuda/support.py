@@ -6,12 +6,15 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
+from src.cells import LSTM, Cell, Vanilla
+from src.recurrence.known import is_known
+
 ACTIVATIONS = {"tanh": 0, "sigmoid": 1, "relu": 2, "elu": 3, "identity": 4}
 """Numbers of the activations in the kernels."""
 
 UNITS = 64
 """Most units of a tile; above, W is cut into tiles of so many columns."""
-LARGEST = 256
+LARGEST = {Vanilla: 256, LSTM: 128}
 """Most units of a layer."""
 
 
@@ -26,6 +29,16 @@ def missing() -> str | None:
         return "there is no Triton: pip install 'triton>=3.4' (CUDA builds of torch bring it)"
     if not torch.cuda.is_available() and not interpreted():
         return "torch sees no GPU here"
+    return None
+
+
+def refuses(cell: Cell) -> str | None:
+    """Why there is no kernel for this cell, in one line; None: there is."""
+    if not is_known(cell, set(ACTIVATIONS)):
+        return f"there is no kernel for {cell.name}"
+    most = LARGEST[LSTM if isinstance(cell, LSTM) else Vanilla]
+    if cell.hidden_size > most:
+        return f"kernels for {cell.name} go to {most} units, not to {cell.hidden_size}"
     return None
 
 

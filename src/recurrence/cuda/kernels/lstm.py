@@ -15,6 +15,17 @@ from src.recurrence.cuda.kernels.functions import (
 
 
 @triton.jit
+def add_product(a, h, W, rows, own, B, H, G, COLUMNS: tl.constexpr, PRECISION: tl.constexpr):
+    """a + h W of some columns of one gate, tile after tile."""
+    UNITS: tl.constexpr = own.shape[0]
+    for part in range(COLUMNS):
+        others = part * UNITS + tl.arange(0, UNITS)
+        h_part = load_rows(h, rows, others, B, H, H)
+        a = tl.dot(h_part, load_weights(W, others, own, H, G), a, input_precision=PRECISION)
+    return a
+
+
+@triton.jit
 def lstm_forward(
     x,
     table,
@@ -58,7 +69,7 @@ def lstm_forward(
     for t in range(length):
         before = t * B * H
         after = before + B * H
-        for column in tl.static_range(COLUMNS):
+        for column in range(COLUMNS):
             own = column * UNITS + units
             a_i = drive(x, table, t, rows, own, B, H, G, I, SYMBOLS)
             a_f = drive(x + (0 if SYMBOLS else H), table + H, t, rows, own, B, H, G, I, SYMBOLS)
@@ -71,13 +82,10 @@ def lstm_forward(
                 a_o = tl.dot(left, W_o, a_o, input_precision=PRECISION)
             else:
                 inner = load_rows(c + before, rows, own, B, H, H)
-                for part in range(COLUMNS):
-                    others = part * UNITS + units
-                    h_part = load_rows(h + before, rows, others, B, H, H)
-                    a_i = tl.dot(h_part, load_weights(W, others, own, H, G), a_i, input_precision=PRECISION)
-                    a_f = tl.dot(h_part, load_weights(W + H, others, own, H, G), a_f, input_precision=PRECISION)
-                    a_g = tl.dot(h_part, load_weights(W + 2 * H, others, own, H, G), a_g, input_precision=PRECISION)
-                    a_o = tl.dot(h_part, load_weights(W + 3 * H, others, own, H, G), a_o, input_precision=PRECISION)
+                a_i = add_product(a_i, h + before, W, rows, own, B, H, G, COLUMNS, PRECISION)
+                a_f = add_product(a_f, h + before, W + H, rows, own, B, H, G, COLUMNS, PRECISION)
+                a_g = add_product(a_g, h + before, W + 2 * H, rows, own, B, H, G, COLUMNS, PRECISION)
+                a_o = add_product(a_o, h + before, W + 3 * H, rows, own, B, H, G, COLUMNS, PRECISION)
             i = logistic(a_i)
             f = logistic(a_f)
             g = tanh(a_g)
@@ -99,7 +107,7 @@ def lstm_forward(
             tl.debug_barrier()
     if STORE:
         for t in range(length, T):
-            for column in tl.static_range(COLUMNS):
+            for column in range(COLUMNS):
                 own = column * UNITS + units
                 store_rows(h + (t + 1) * B * H, rows, own, B, H, H, tl.zeros((ROWS, UNITS), tl.float32))
     else:
@@ -146,10 +154,6 @@ def lstm_backward(
     length = tl.load(length_R + r).to(tl.int32)
     d = load_rows(dh_state, rows, units, B, H, H)
     dc = load_rows(dc_state, rows, units, B, H, H)
-    delta_i = tl.zeros((ROWS, UNITS), tl.float32)
-    delta_f = delta_i
-    delta_g = delta_i
-    delta_o = delta_i
     W_i = load_transposed(W, units, units, H, G)
     W_f = load_transposed(W + H, units, units, H, G)
     W_g = load_transposed(W + 2 * H, units, units, H, G)
@@ -160,7 +164,7 @@ def lstm_backward(
         back = delta + t * B * G
         d2_B = tl.zeros((ROWS,), tl.float32)
         v2_B = tl.zeros((ROWS,), tl.float32)
-        for column in tl.static_range(COLUMNS):
+        for column in range(COLUMNS):
             own = column * UNITS + units
             if COLUMNS > 1:
                 d = load_rows(dh_state, rows, own, B, H, H)
@@ -176,40 +180,43 @@ def lstm_backward(
             c_before = load_rows(c + t * B * H, rows, own, B, H, H)
             tanh_c = tanh(f * c_before + i * g)
             dc += d * o * (1.0 - tanh_c * tanh_c)
-            delta_i = dc * g * i * (1.0 - i)
-            delta_f = dc * c_before * f * (1.0 - f)
-            delta_g = dc * i * (1.0 - g * g)
             delta_o = d * tanh_c * o * (1.0 - o)
-            store_rows(back, rows, own, B, H, G, delta_i)
-            store_rows(back + H, rows, own, B, H, G, delta_f)
-            store_rows(back + 2 * H, rows, own, B, H, G, delta_g)
             store_rows(back + 3 * H, rows, own, B, H, G, delta_o)
+            if COLUMNS == 1:
+                d = tl.dot(delta_o, W_o, input_precision=PRECISION)
+            delta_i = dc * g * i * (1.0 - i)
+            store_rows(back, rows, own, B, H, G, delta_i)
+            if COLUMNS == 1:
+                d = tl.dot(delta_i, W_i, d, input_precision=PRECISION)
+            delta_f = dc * c_before * f * (1.0 - f)
+            store_rows(back + H, rows, own, B, H, G, delta_f)
+            if COLUMNS == 1:
+                d = tl.dot(delta_f, W_f, d, input_precision=PRECISION)
+            delta_g = dc * i * (1.0 - g * g)
+            store_rows(back + 2 * H, rows, own, B, H, G, delta_g)
+            if COLUMNS == 1:
+                d = tl.dot(delta_g, W_g, d, input_precision=PRECISION)
             dc = dc * f
             if NORMS:
                 v2_B += tl.sum(dc * dc, 1)
             if COLUMNS > 1:
                 store_rows(dc_state, rows, own, B, H, H, dc)
+            else:
+                if NORMS:
+                    v2_B += tl.sum(d * d, 1)
         if COLUMNS > 1:
             tl.debug_barrier()
-        for column in tl.static_range(COLUMNS):
-            own = column * UNITS + units
-            v = tl.zeros((ROWS, UNITS), tl.float32)
-            if COLUMNS == 1:
-                v = tl.dot(delta_i, W_i, v, input_precision=PRECISION)
-                v = tl.dot(delta_f, W_f, v, input_precision=PRECISION)
-                v = tl.dot(delta_g, W_g, v, input_precision=PRECISION)
-                v = tl.dot(delta_o, W_o, v, input_precision=PRECISION)
-                d = v
-            else:
+            for column in range(COLUMNS):
+                own = column * UNITS + units
+                v = tl.zeros((ROWS, UNITS), tl.float32)
                 for part in range(4 * COLUMNS):
                     gate = part // COLUMNS * H
                     others = part % COLUMNS * UNITS + units
                     of_part = load_rows(back + gate, rows, others, B, H, G)
                     v = tl.dot(of_part, load_transposed(W + gate, others, own, H, G), v, input_precision=PRECISION)
                 store_rows(dh_state, rows, own, B, H, H, v)
-            if NORMS:
-                v2_B += tl.sum(v * v, 1)
-        if COLUMNS > 1:
+                if NORMS:
+                    v2_B += tl.sum(v * v, 1)
             tl.debug_barrier()
         if NORMS:
             tl.store(d2 + t * B + rows, d2_B, mask=rows < B)
@@ -218,7 +225,7 @@ def lstm_backward(
         store_rows(dh_state, rows, units, B, H, H, d)
         store_rows(dc_state, rows, units, B, H, H, dc)
     for t in range(length, T):
-        for column in tl.static_range(COLUMNS):
+        for column in range(COLUMNS):
             own = column * UNITS + units
             for gate in tl.static_range(4):
                 store_rows(

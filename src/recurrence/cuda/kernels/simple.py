@@ -65,7 +65,7 @@ def simple_forward(
     for t in range(length):
         before = h + t * B * H
         after = before + B * H
-        for column in tl.static_range(COLUMNS):
+        for column in range(COLUMNS):
             own = column * UNITS + units
             a = drive(x, table, t, rows, own, B, H, H, I, SYMBOLS)
             if COLUMNS == 1:
@@ -83,7 +83,7 @@ def simple_forward(
             tl.debug_barrier()
     if STORE:
         for t in range(length, T):
-            for column in tl.static_range(COLUMNS):
+            for column in range(COLUMNS):
                 own = column * UNITS + units
                 store_rows(h + (t + 1) * B * H, rows, own, B, H, H, tl.zeros((ROWS, UNITS), tl.float32))
     else:
@@ -136,14 +136,13 @@ def simple_backward(
     else:
         code: tl.constexpr = CODE
     d = load_rows(d_state, rows, units, B, H, H)
-    back = tl.zeros((ROWS, UNITS), tl.float32)
     right = load_transposed(W, units, units, H, H)
     for step in range(length):
         t = length - 1 - step
         now = t * B * H
         d2_B = tl.zeros((ROWS,), tl.float32)
         v2_B = tl.zeros((ROWS,), tl.float32)
-        for column in tl.static_range(COLUMNS):
+        for column in range(COLUMNS):
             own = column * UNITS + units
             if COLUMNS > 1:
                 d = load_rows(d_state, rows, own, B, H, H)
@@ -153,23 +152,22 @@ def simple_backward(
             store_rows(delta + now, rows, own, B, H, H, back)
             if NORMS:
                 d2_B += tl.sum(d * d, 1)
+            if COLUMNS == 1:
+                d = tl.dot(back, right, input_precision=PRECISION)
+                if NORMS:
+                    v2_B = tl.sum(d * d, 1)
         if COLUMNS > 1:
             tl.debug_barrier()
-        for column in tl.static_range(COLUMNS):
-            own = column * UNITS + units
-            v = tl.zeros((ROWS, UNITS), tl.float32)
-            if COLUMNS == 1:
-                v = tl.dot(back, right, v, input_precision=PRECISION)
-                d = v
-            else:
+            for column in range(COLUMNS):
+                own = column * UNITS + units
+                v = tl.zeros((ROWS, UNITS), tl.float32)
                 for part in range(COLUMNS):
                     others = part * UNITS + units
                     of_part = load_rows(delta + now, rows, others, B, H, H)
                     v = tl.dot(of_part, load_transposed(W, others, own, H, H), v, input_precision=PRECISION)
                 store_rows(d_state, rows, own, B, H, H, v)
-            if NORMS:
-                v2_B += tl.sum(v * v, 1)
-        if COLUMNS > 1:
+                if NORMS:
+                    v2_B += tl.sum(v * v, 1)
             tl.debug_barrier()
         if NORMS:
             tl.store(d2 + t * B + rows, d2_B, mask=rows < B)
@@ -177,7 +175,7 @@ def simple_backward(
     if COLUMNS == 1:
         store_rows(d_state, rows, units, B, H, H, d)
     for t in range(length, T):
-        for column in tl.static_range(COLUMNS):
+        for column in range(COLUMNS):
             own = column * UNITS + units
             store_rows(delta + t * B * H, rows, own, B, H, H, tl.zeros((ROWS, UNITS), tl.float32))
         if NORMS:
