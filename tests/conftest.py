@@ -1,7 +1,10 @@
 """Shared builders: cells as the configuration names them, networks of them, tasks, and batches."""
 
 import logging
+import os
 from pathlib import Path
+
+os.environ.setdefault("TRITON_INTERPRET", "1")  # before anybody imports Triton; make test-gpu says 0
 
 import hydra
 import numpy as np

@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-ARCHITECTURES = (80, 90, 100)
-SHARED = {80: 163, 90: 227, 100: 227}
+ARCHITECTURES = (80, 89, 90, 100)
+SHARED = {80: 163, 89: 99, 90: 227, 100: 227}
 """KB of shared memory that a program can have (CUDA C++ programming guide, compute capabilities)."""
 
 POINTERS = {"length_R": "*i64", "code_R": "*i32", "symbols": "*i8"}
@@ -42,8 +42,14 @@ def kernels() -> dict[str, Any]:
     }
 
 
-def cases(units: tuple[int, ...], sequences: tuple[int, ...]) -> list[tuple[str, int, int, dict[str, Any], int]]:
-    """Kernel, units, sequences, constants and warps of everything that is compiled, as an update with Ω uses it."""
+def cases(
+    units: tuple[int, ...], sequences: tuple[int, ...], room: int
+) -> list[tuple[str, int, int, dict[str, Any], int]]:
+    """Kernel, units, sequences, constants and warps of everything that is compiled, as an update with Ω uses it.
+
+    Args:
+        room: KB of shared memory of a program.
+    """
     from src.cells import LSTM
     from src.recurrence.cuda import products
     from src.recurrence.cuda.launch import PRECISIONS, tiles
@@ -55,7 +61,7 @@ def cases(units: tuple[int, ...], sequences: tuple[int, ...]) -> list[tuple[str,
             for cell, most in LARGEST.items():
                 for way, constants in WAYS.items():
                     lstm = cell is LSTM
-                    own = tiles(B, H, lstm, way == "backward")
+                    own = tiles(B, H, lstm, way == "backward", room)
                     constants = constants | own.constants | {"PRECISION": PRECISIONS[0]}
                     if not lstm:
                         constants["CODE"] = ACTIVATIONS["tanh"]
@@ -111,8 +117,8 @@ def table(units: tuple[int, ...], sequences: tuple[int, ...], architectures: tup
     """A row of numbers for everything that is compiled."""
     rows = []
     known = kernels()
-    for name, H, B, constants, warps in cases(units, sequences):
-        for architecture in architectures:
+    for architecture in architectures:
+        for name, H, B, constants, warps in cases(units, sequences, SHARED[architecture]):
             used = resources(known[name], constants, warps, architecture)
             rows.append({"kernel": name, "units": H, "batch": B, "arch": architecture, "warps": warps} | used)
             print(line(rows[-1]), flush=True)

@@ -9,6 +9,9 @@ PRECISIONS = ("tf32x3", "tf32")
 """How a product of float32 is made on tensor cores: three products of parts with 11 significant bits, as exact as
 float32's own; or one, three times cheaper, with 2**-11 of relative error in every factor."""
 
+LSTM_ROOM = 136
+"""KB of shared memory that LSTM's W of 33 to 64 units takes."""
+
 OPTIONS = {"num_stages": 1, "enable_fp_fusion": True}
 """Of every kernel. No load is begun ahead of its loop's barrier, and a multiplication with an addition is one rounding."""
 
@@ -32,15 +35,19 @@ class Tiles:
         return {"ROWS": self.rows, "UNITS": self.units, "COLUMNS": self.columns}
 
 
-def tiles(sequences: int, units: int, lstm: bool, backward: bool) -> Tiles:
+def tiles(sequences: int, units: int, lstm: bool, backward: bool, room: int) -> Tiles:
     """The tiles of a layer of so many units, for so many sequences: the largest that compile without spilling.
 
-    See the table in docs/cuda.md. LSTM's four W do not stay on chip on the way back above 32 units.
+    See the table in docs/cuda.md. From 33 to 64 units LSTM's four W do not stay on chip on the way back, nor on the way
+    forward where a program has less than LSTM_ROOM.
+
+    Args:
+        room: KB of shared memory that a program can have.
     """
-    most = 32 if lstm and backward and 32 < units <= UNITS else UNITS
-    own = max(16, 1 << (min(units, most) - 1).bit_length())
-    large = lstm or units > UNITS or sequences <= 16
-    return Tiles(16 if large else 32, own, -(-units // own), 8 if units > 32 else 4)
+    cut = lstm and 32 < units <= UNITS and (backward or room < LSTM_ROOM)
+    own = max(16, 1 << (min(units, 32 if cut else UNITS) - 1).bit_length())
+    few = lstm or units > UNITS or sequences <= 16
+    return Tiles(16 if few else 32, own, -(-units // own), 8 if own > 32 else 4)
 
 
 def launch(kernel: Any, grid: tuple[int, ...], arguments: dict[str, Any], constants: dict[str, Any], warps: int) -> None:

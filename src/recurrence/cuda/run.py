@@ -11,7 +11,7 @@ from src.linalg import product
 from src.recurrence.backend import Gradients, Pass
 from src.recurrence.cuda import products
 from src.recurrence.cuda.launch import Tiles, launch, tiles
-from src.recurrence.cuda.support import ACTIVATIONS
+from src.recurrence.cuda.support import ACTIVATIONS, room
 from src.recurrence.inputs import inside, project
 from src.recurrence.known import omega_of, only_omega
 
@@ -45,7 +45,7 @@ class Run:
         self.inputs = inside(given.inputs, given.weights, given.length_R).contiguous()
         self.stored = keep or every_step or forward.columns > 1
         self.states = [self._from(part) for part in given.begin()]
-        self.gates = self.W.new_empty(R, T, B, 4 * H) if keep and self.cell.parts > 1 else None
+        self.gates = self.W.new_empty(R, T, B, self.W.shape[2]) if keep and self.cell.parts > 1 else None
         self._forward()
         if self.stored:
             rows = torch.arange(R, device=self.W.device)
@@ -138,7 +138,7 @@ class Run:
 
     def _tiles(self, way: str) -> Tiles:
         """How the layer is cut."""
-        return tiles(self.shape[2], self.cell.hidden_size, isinstance(self.cell, LSTM), way == "backward")
+        return tiles(self.shape[2], self.cell.hidden_size, isinstance(self.cell, LSTM), way == "backward", room(self.W.device))
 
     # -- memory ------------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """What can be run here, and on what."""
 
 import os
+from functools import cache
 from importlib.util import find_spec
 
 import torch
@@ -30,6 +31,14 @@ def missing() -> str | None:
     if not torch.cuda.is_available() and not interpreted():
         return "torch sees no GPU here"
     return None
+
+
+@cache
+def room(device: torch.device) -> int:
+    """KB of shared memory that a program can have; where there is no such device, an H100's."""
+    if device.type != "cuda" or not torch.cuda.is_available():
+        return 227
+    return torch.cuda.get_device_properties(device).shared_memory_per_block_optin // 1024
 
 
 def refuses(cell: Cell) -> str | None:
