@@ -35,10 +35,21 @@ def singular_value(M_XX: Tensor) -> Tensor:
         return torch.where(finite, torch.linalg.matrix_norm(usable, ord=2), torch.nan)
 
 
+def works_ahead(tensor: Tensor) -> bool:
+    """Whether it lies on a device that works while the host goes on, so that a number of it would be waited for."""
+    return tensor.device.type != "cpu"
+
+
 def known(condition: Tensor) -> bool | None:
-    """Whether it holds; None on a device that works while the host goes on, for the answer would have to be waited
-    for."""
-    return bool(condition) if condition.device.type == "cpu" else None
+    """Whether it holds; None where that would have to be waited for."""
+    return None if works_ahead(condition) else bool(condition)
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on its way to a device; nobody waits for it to arrive."""
+    if device.type == "cpu":
+        return tensor
+    return (tensor.pin_memory() if torch.cuda.is_available() else tensor).to(device, non_blocking=True)
 
 
 def matmul(left_RNK: Tensor, right_RKM: Tensor) -> Tensor:

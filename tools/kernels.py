@@ -19,19 +19,19 @@ ARCHITECTURES = (80, 89, 90, 100)
 SHARED = {80: 163, 89: 99, 90: 227, 100: 227}
 """KB of shared memory that a program can have (CUDA C++ programming guide, compute capabilities)."""
 
-POINTERS = {"length_R": "*i64", "code_R": "*i32", "symbols": "*i8"}
-STRIDES = {"x_next": "i64", "h_next": "i64"}
+POINTERS = {"length_R": "*i64", "code_R": "*i32", "symbols": "*i8", "target": "*i64", "faults": "*i8"}
+SCALARS = {"x_next": "i64", "h_next": "i64", "W_next": "i64", "BOUND": "fp32"}
 WAYS = {
     "forward": {"SYMBOLS": True, "STORE": True},
     "backward": {"DIRECT": False, "NORMS": True},
 }
 """Each kernel as an update with Ω uses it, symbols in and a target at the last step."""
-NUMBERS = ("T", "B", "H", "I", "N", "G")
+NUMBERS = ("T", "B", "H", "I", "N", "G", "O")
 
 
 def kernels() -> dict[str, Any]:
     """All kernels, by name."""
-    from src.recurrence.cuda.kernels import lstm, simple, symbols
+    from src.recurrence.cuda.kernels import losses, lstm, simple, symbols
 
     return {
         "simple_forward": simple.simple_forward,
@@ -39,6 +39,8 @@ def kernels() -> dict[str, Any]:
         "lstm_forward": lstm.lstm_forward,
         "lstm_backward": lstm.lstm_backward,
         "symbol_sums": symbols.symbol_sums,
+        "losses": losses.losses,
+        "omega": losses.omega,
     }
 
 
@@ -51,7 +53,7 @@ def cases(
         room: KB of shared memory of a program.
     """
     from src.cells import LSTM
-    from src.recurrence.cuda import products
+    from src.recurrence.cuda import products, update
     from src.recurrence.cuda.launch import PRECISIONS, tiles
     from src.recurrence.cuda.support import ACTIVATIONS, LARGEST
 
@@ -71,6 +73,8 @@ def cases(
                         found.append((f"{'lstm' if lstm else 'simple'}_{way}", H, B, constants, own.warps))
     constants = {"EACH": products.PART, "ROWS": products.ROWS, "SYMBOLS": 16, "COLUMNS": products.COLUMNS}
     found.append(("symbol_sums", 64, 20, constants | {"PRECISION": PRECISIONS[0]}, 4))
+    found.append(("losses", 64, 20, {"EVERY": True, "CLASSES": True, "ROWS": update.ROWS, "OUTPUTS": 16}, 4))
+    found.append(("omega", 64, 20, {"SQUARED": True, "ROWS": products.PAIRS}, 4))
     return found
 
 
@@ -91,7 +95,7 @@ def resources(kernel: Any, constants: dict[str, Any], warps: int, architecture: 
         elif name == "x":
             signature[name] = "*i8" if constants["SYMBOLS"] else "*fp32"
         else:
-            signature[name] = STRIDES.get(name) or POINTERS.get(name, "*fp32")
+            signature[name] = SCALARS.get(name) or POINTERS.get(name, "*fp32")
     source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
     options = {"num_warps": warps, **OPTIONS}
     compiled = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)

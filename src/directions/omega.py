@@ -19,6 +19,7 @@ from torch import Tensor
 
 from src.directions.direction import Direction
 from src.directions.tape import Factors, Term
+from src.linalg import known
 
 FORMS = ("squared", "plain")
 BOUND = 1e-20
@@ -101,7 +102,7 @@ class Omega(Direction):
         self.form = form
 
     def terms(self, settings: dict[str, Tensor]) -> dict[str, Term]:
-        alpha_R = settings["alpha"]
-        if not bool(alpha_R.any()):
+        alpha_R = settings.get("alpha")
+        if alpha_R is None or known(alpha_R.any()) is False:
             return {}
         return {"omega": OmegaTerm(self.form, alpha_R)}

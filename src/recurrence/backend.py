@@ -58,7 +58,7 @@ class Pass:
             return
         T = self.inputs.shape[1]
         if self.length_R.device.type != "cpu":
-            refuse(((self.length_R < 0) | (self.length_R > T)).any(), ValueError(f"lengths are not all in [0, {T}]"))
+            refuse((self.length_R < 0) | (self.length_R > T), ValueError(f"lengths are not all in [0, {T}]"))
             return
         lengths = self.length_R.tolist()
         if not all(0 <= length <= T for length in lengths):

@@ -10,9 +10,9 @@ _waiting: list[tuple[Tensor, Exception]] = []
 
 
 def refuse(wrong: Tensor, error: Exception) -> None:
-    """Raises the error where ``wrong``, one truth value, is true; if that lies on a device, at the next :func:`ask`."""
+    """Raises the error where any of ``wrong``, truth values, is true; if they lie on a device, at the next ask()."""
     if wrong.device.type == "cpu":
-        if bool(wrong):
+        if bool(wrong.any()):
             raise error
         return
     if len(_waiting) == MOST:
@@ -30,9 +30,9 @@ def ask(flags: Tensor) -> Tensor:
         return flags.cpu()
     waiting = _waiting.copy()
     _waiting.clear()
-    wrong = torch.stack([each.to(flags.device) for each, _ in waiting])
-    answers = torch.cat([flags.flatten(), wrong]).cpu()
-    for is_wrong, (_, error) in zip(answers[flags.numel() :].tolist(), waiting, strict=True):
-        if is_wrong:
+    parts = [flags, *[each for each, _ in waiting]]
+    answers = torch.cat([part.flatten() for part in parts]).cpu().bool().split([part.numel() for part in parts])
+    for wrong, (_, error) in zip(answers[1:], waiting, strict=True):
+        if wrong.any():
             raise error
-    return answers[: flags.numel()].view(flags.shape)
+    return answers[0].view(flags.shape)

@@ -20,8 +20,7 @@ def inside(inputs: Tensor, weights: Weights, length_R: Tensor | None) -> Tensor:
         inputs = torch.where(inside_RT.view(*inside_RT.shape, *[1] * (inputs.ndim - 2)), inputs, 0)
     if weights.W_in is not None and not inputs.is_floating_point():
         symbols = weights.W_in.shape[1]
-        wrong = ((inputs < 0) | (inputs >= symbols)).any()
-        refuse(wrong, IndexError(f"a symbol is outside [0, {symbols})"))
+        refuse((inputs < 0) | (inputs >= symbols), IndexError(f"a symbol is outside [0, {symbols})"))
     return inputs
 
 

@@ -46,7 +46,7 @@ class Triton(Reference):
         return Run(given, keep, every_step, self.precision)
 
     def learn(self, given: Pass, target: Target, gradients: Weights, tape: Tape) -> tuple[Tensor, State] | None:
-        if tape.keep or tape.products is not None or not only_omega(tape) or target.loss not in LOSSES:
+        if tape.keep or not only_omega(tape) or target.loss not in LOSSES:
             return None
         with torch.no_grad():
             return learn(given, target, gradients, tape, self.precision)

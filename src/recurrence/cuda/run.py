@@ -7,8 +7,8 @@ from torch import Tensor
 
 from src.cells import LSTM, State, Vanilla, Weights
 from src.directions import Factors, Tape
-from src.linalg import product
 from src.recurrence.backend import Gradients, Pass
+from src.recurrence.checks import refuse
 from src.recurrence.cuda import products
 from src.recurrence.cuda.launch import Tiles, launch, tiles
 from src.recurrence.cuda.support import ACTIVATIONS, room
@@ -39,10 +39,11 @@ class Run:
         R, T, B = self.shape
         if not R * B:
             raise ValueError(f"inputs {tuple(given.inputs.shape)}: no replica, or no sequence")
-        self.W = given.weights.W.detach().contiguous()
+        W = given.weights.W.detach()
+        self.W = W if W[0].is_contiguous() else W.contiguous()
         forward = self._tiles("forward")
         self.length_R = self._lengths(given.length_R)
-        self.inputs = inside(given.inputs, given.weights, given.length_R).contiguous()
+        self.inputs = self._given(given)
         self.stored = keep or every_step or forward.columns > 1
         self.states = [self._from(part) for part in given.begin()]
         self.gates = self.W.new_empty(R, T, B, self.W.shape[2]) if keep and self.cell.parts > 1 else None
@@ -54,22 +55,32 @@ class Run:
             self.last = tuple(part[:, 0] for part in self.states)
         self.h_RTBH = self.states[0][:, 1:] if every_step else None
 
-    def backward(self, dh_RTBH: Tensor | None, dlast: tuple[Tensor | None, ...], tape: Tape) -> Gradients:
-        """See src.recurrence.backend.Run."""
+    def backward(
+        self,
+        dh_RTBH: Tensor | None,
+        dlast: tuple[Tensor | None, ...],
+        tape: Tape,
+        into: Weights | None = None,
+    ) -> Gradients:
+        """See src.recurrence.backend.Run.
+
+        Args:
+            into: memory for the gradients of the weights.
+        """
         delta, norms, d = self._backward(dh_RTBH, dlast, wants_norms=not tape.plain)
         if tape.keep or not only_omega(tape):
             tape.factors = self._factors(delta, norms, dh_RTBH, dlast)
         if tape.products is not None:
             tape.record_layer(self.inputs, self.weights, self.h_before, delta)
             return Gradients(None, delta, d)
-        gradients = Weights(self._of_W(delta, norms, tape))
+        into = into or self._empty_gradients()
+        self._of_W(into.W, delta, norms, tape)
         if not tape.keep:
             tape.factors = None
-        W_in = self.weights.W_in
-        if W_in is None:
-            return Gradients(gradients, delta, d)
-        gradients.W_in, gradients.b = products.of_inputs(self.inputs, W_in, delta, self.precision)
-        return Gradients(gradients, None, d)
+        if into.W_in is None or into.b is None:
+            return Gradients(into, delta, d)
+        products.of_inputs(into.W_in, into.b, self.inputs, delta, self.precision)
+        return Gradients(into, None, d)
 
     @property
     def h_before(self) -> Tensor:
@@ -80,6 +91,7 @@ class Run:
 
     def _forward(self) -> None:
         """Takes all steps."""
+        R, T, B = self.shape
         W_in = self.weights.W_in
         symbols = W_in is not None and not self.inputs.is_floating_point()
         if symbols:
@@ -90,9 +102,13 @@ class Run:
             x = project(self.inputs, self.weights).detach().contiguous()
             table = x  # not read
         h = self.states[0]
-        arguments = self._arguments() | {"x": x, "table": table, "h": h, "x_next": x.stride(0), "h_next": h.stride(0)}
-        arguments["I"] = 0 if W_in is None else W_in.shape[1]
+        symbols_there = 0 if W_in is None else W_in.shape[1]
+        faults = self.W.new_empty(R, -(-B // self._tiles("forward").rows), dtype=torch.int8)
+        arguments = self._arguments() | {"x": x, "table": table, "h": h, "I": symbols_there, "faults": faults}
+        arguments |= {"x_next": x.stride(0), "h_next": h.stride(0)}
         self._launch("forward", arguments, {"SYMBOLS": symbols, "STORE": self.stored}, {"KEEP": self.gates is not None})
+        if symbols:
+            refuse(faults, IndexError(f"a symbol is outside [0, {symbols_there}), or a length outside [0, {T}]"))
 
     def _backward(
         self, dh_RTBH: Tensor | None, dlast: tuple[Tensor | None, ...], wants_norms: bool
@@ -116,6 +132,7 @@ class Run:
         """What both ways take."""
         R, T, B = self.shape
         found = {"W": self.W, "length_R": self.length_R, "T": T, "B": B, "H": self.cell.hidden_size}
+        found["W_next"] = self.W.stride(0)
         if self.cell.parts == 1:
             return found | {"code_R": self._codes()[1]}
         return found | {"c": self.states[1], "gates": self.states[1] if self.gates is None else self.gates}
@@ -154,6 +171,12 @@ class Run:
         codes = torch.tensor([ACTIVATIONS[name] for name in names], dtype=torch.int32)
         return MIXED, codes.to(self.W.device, non_blocking=True)
 
+    def _given(self, given: Pass) -> Tensor:
+        """The inputs; vectors are 0 in padding, where anything may stand. Kernels do not look at symbols there."""
+        if given.weights.W_in is not None and not given.inputs.is_floating_point():
+            return given.inputs.contiguous()
+        return inside(given.inputs, given.weights, given.length_R).contiguous()
+
     def _lengths(self, length_R: Tensor | None) -> Tensor:
         """Each replica's steps; never beyond the inputs, whatever was given: kernels trust them."""
         R, T, _ = self.shape
@@ -178,17 +201,23 @@ class Run:
 
     # -- products ----------------------------------------------------------------------------------------------------
 
-    def _of_W(self, delta: Tensor, norms: tuple[Tensor, Tensor], tape: Tape) -> Tensor:
-        """The gradient of W, with the tape's terms."""
+    def _empty_gradients(self) -> Weights:
+        """Memory for the gradients of this layer's weights."""
+        weights = self.weights
+        inputs = [None if weight is None else torch.empty_like(weight) for weight in (weights.W_in, weights.b)]
+        return Weights(torch.empty_like(self.W), *inputs)
+
+    def _of_W(self, gradient: Tensor, delta: Tensor, norms: tuple[Tensor, Tensor], tape: Tape) -> None:
+        """Overwrites the gradient of W, with the tape's terms."""
         if not only_omega(tape):
             assert tape.factors is not None
-            return product(tape.left(tape.factors), delta)
-        gradient = product(self.h_before, delta)
+            products.over_rows(tape.left(tape.factors), delta, gradient)
+            return
+        products.over_rows(self.h_before, delta, gradient)
         if tape.terms:
             name, term = omega_of(tape)
-            tape.values[name], coefficient_RTB = term.of_norms(*norms)
-            gradient += products.of_omega(self.W, coefficient_RTB, delta)
-        return gradient
+            tape.values[name], coefficient_RTB = products.omega(term, *norms)
+            products.add_omega(gradient, self.W, coefficient_RTB, delta)
 
     def _factors(
         self,

@@ -1,44 +1,27 @@
 """A whole update without its step: some tens of launches, none of which the host waits for."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from src.cells import State, Weights
-from src.directions import Tape
-from src.linalg import matmul, product
+from src.directions import Product, Tape
+from src.linalg import matmul
 from src.recurrence.backend import Pass, Target
 from src.recurrence.checks import refuse
 from src.recurrence.cuda import products
+from src.recurrence.cuda.launch import launch
 from src.recurrence.cuda.run import Run
 
-
-def cross_entropy(output_RTBO: Tensor, target_RTB: Tensor) -> tuple[Tensor, Tensor]:
-    """The loss of each answer, and its derivative by the output."""
-    classes = torch.arange(output_RTBO.shape[-1], device=output_RTBO.device)
-    refuse(((target_RTB < 0) | (target_RTB >= len(classes))).any(), IndexError("a class that there is not"))
-    right = classes == target_RTB[..., None]
-    logarithm = output_RTBO.log_softmax(-1)
-    return -torch.where(right, logarithm, 0.0).sum(-1), logarithm.exp() - right.to(logarithm.dtype)
-
-
-def squared_error(output_RTBO: Tensor, target_RTB: Tensor) -> tuple[Tensor, Tensor]:
-    """The loss of each answer, and its derivative by the output."""
-    if output_RTBO.shape[-1] != 1:
-        raise ValueError(f"squared_error is that of one output, not of {output_RTBO.shape[-1]}")
-    error = output_RTBO - target_RTB[..., None]
-    return error.square()[..., 0], 2 * error
-
-
-LOSSES: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
-    "cross_entropy": cross_entropy,
-    "squared_error": squared_error,
-}
+LOSSES = ("cross_entropy", "squared_error")
+ROWS = 32
+"""Answers of a program."""
 
 
 def learn(given: Pass, target: Target, gradients: Weights, tape: Tape, precision: str) -> tuple[Tensor, State]:
-    """Overwrites ``gradients``; returns the loss and the last state. See src.recurrence.learn."""
+    """Overwrites ``gradients``, or records what would make them; returns the loss and the last state.
+
+    See src.recurrence.learn.
+    """
     R, T, B = given.shape
     if target.values.shape not in ((R, B), (R, T, B)):
         raise ValueError(f"target {tuple(target.values.shape)} for inputs {tuple(given.inputs.shape)}")
@@ -48,24 +31,36 @@ def learn(given: Pass, target: Target, gradients: Weights, tape: Tape, precision
     W_out, b_out = given.weights.W_out, given.weights.b_out
     assert W_out is not None and b_out is not None
     output = torch.baddbmm(b_out[:, None], h.flatten(1, 2), W_out).view(*h.shape[:3], -1)
-    loss_RTB, error = LOSSES[target.loss](output, target.values if every else target.values[:, None])
-    share_RT = _shares(run, every)
-    error = torch.where(share_RT[..., None, None] > 0, error * share_RT[..., None, None], 0.0)
+    loss_RTB, error = losses(output, target, run.length_R, every)
     dh = matmul(error.flatten(1, 2), W_out.transpose(1, 2)).view(h.shape)
     at_end = (None if every else dh[:, 0], *[None] * (given.cell.parts - 1))
-    found = run.backward(dh if every else None, at_end, tape).weights
-    assert found is not None
-    found.W_out = product(h, error)
-    found.b_out = error.sum((1, 2))
-    products.write(gradients, found)
-    loss_R = torch.where(share_RT > 0, loss_RTB.sum(2) * share_RT, 0.0).sum(1)
-    return loss_R, run.last
+    run.backward(dh if every else None, at_end, tape, gradients)
+    if tape.products is not None:
+        tape.record(Product("W_out", "b_out", h, error, at_end=not every))
+    else:
+        assert gradients.W_out is not None and gradients.b_out is not None
+        products.over_rows(h, error, gradients.W_out)
+        torch.sum(error, (1, 2), out=gradients.b_out)
+    return loss_RTB.sum((1, 2)), run.last
 
 
-def _shares(run: Run, every: bool) -> Tensor:
-    """What an answer counts in the mean over sequences and each replica's steps, RT; 0 in padding."""
-    R, T, B = run.shape
-    if not every:
-        return run.W.new_full((R, 1), 1 / B)
-    inside_RT = torch.arange(T, device=run.W.device) < run.length_R[:, None]
-    return inside_RT / (run.length_R.clamp(min=1) * B)[:, None]
+def losses(output_RTBO: Tensor, target: Target, length_R: Tensor, every: bool) -> tuple[Tensor, Tensor]:
+    """Each answer's share of its replica's loss, RTB, and its derivative by the output; T is 1 unless ``every``."""
+    from src.recurrence.cuda.kernels.losses import losses as kernel
+
+    R, T, B, outputs = output_RTBO.shape
+    classes = target.loss == "cross_entropy"
+    if not classes and outputs != 1:
+        raise ValueError(f"squared_error is that of one output, not of {outputs}")
+    loss_RTB = output_RTBO.new_empty(R, T, B)
+    error = torch.empty_like(output_RTBO)
+    programs = -(-T * B // ROWS)
+    faults = output_RTBO.new_empty(R, programs, dtype=torch.int8)
+    values = target.values.to(torch.int64 if classes else torch.float32).contiguous()
+    arguments = {"output": output_RTBO, "target": values, "length_R": length_R, "loss": loss_RTB, "error": error}
+    arguments |= {"faults": faults, "T": T, "B": B, "O": outputs}
+    width = max(2, 1 << (outputs - 1).bit_length())
+    constants = {"EVERY": every, "CLASSES": classes, "ROWS": ROWS, "OUTPUTS": width}
+    launch(kernel, (R, programs), arguments, constants, warps=4)
+    refuse(faults, IndexError(f"a class is outside [0, {outputs})"))
+    return loss_RTB, error

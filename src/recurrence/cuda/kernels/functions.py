@@ -89,6 +89,26 @@ def load_transposed(W, rows, columns, H, width):
 
 
 @triton.jit
+def known_length(length_R, r, T):
+    """A replica's steps; kernels trust no length that the inputs do not have."""
+    return tl.minimum(tl.maximum(tl.load(length_R + r).to(tl.int32), 0), T)
+
+
+@triton.jit
+def note_faults(faults, x, rows, length_R, length, r, T, B, I, SYMBOLS: tl.constexpr):
+    """Flags of one program: 1 for a symbol outside [0, I), 2 for a length outside [0, T]."""
+    given = tl.load(length_R + r)
+    fault = tl.where((given < 0) | (given > T), 2, 0)
+    if SYMBOLS:
+        unknown = tl.where(rows < 0, 1, 0)
+        for t in range(length):
+            symbols = tl.load(x + t * B + rows, mask=rows < B, other=0).to(tl.int32)
+            unknown = tl.where((symbols < 0) | (symbols >= I), 1, unknown)
+        fault += tl.max(unknown, 0)
+    tl.store(faults + r * tl.num_programs(1) + tl.program_id(1), fault.to(tl.int8))
+
+
+@triton.jit
 def drive(x, table, t, rows, units, B, H, width, I, SYMBOLS: tl.constexpr):
     """z of a step: rows of the table W_in + b that the symbols name, or z itself. Symbols outside [0, I) give 0."""
     inside = (rows < B)[:, None] & (units < H)[None, :]

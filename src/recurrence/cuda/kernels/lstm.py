@@ -5,10 +5,12 @@ import triton.language as tl
 
 from src.recurrence.cuda.kernels.functions import (
     drive,
+    known_length,
     load_rows,
     load_transposed,
     load_weights,
     logistic,
+    note_faults,
     store_rows,
     tanh,
 )
@@ -34,12 +36,14 @@ def lstm_forward(
     c,
     gates,
     length_R,
+    faults,
     T,
     B,
     H,
     I,
     x_next,
     h_next,
+    W_next,
     SYMBOLS: tl.constexpr,
     STORE: tl.constexpr,
     KEEP: tl.constexpr,
@@ -55,11 +59,11 @@ def lstm_forward(
     G = 4 * H
     x += r * x_next
     table += r * I * G
-    W += r * H * G
+    W += r * W_next
     h += r * h_next
     c += r * h_next
     gates += r * T * B * G
-    length = tl.load(length_R + r).to(tl.int32)
+    length = known_length(length_R, r, T)
     left = load_rows(h, rows, units, B, H, H)
     inner = load_rows(c, rows, units, B, H, H)
     W_i = load_weights(W, units, units, H, G)
@@ -105,6 +109,7 @@ def lstm_forward(
                 store_rows(kept + 3 * H, rows, own, B, H, G, o)
         if COLUMNS > 1:
             tl.debug_barrier()
+    note_faults(faults, x, rows, length_R, length, r, T, B, I, SYMBOLS)
     if STORE:
         for t in range(length, T):
             for column in range(COLUMNS):
@@ -130,6 +135,7 @@ def lstm_backward(
     T,
     B,
     H,
+    W_next,
     DIRECT: tl.constexpr,
     NORMS: tl.constexpr,
     ROWS: tl.constexpr,
@@ -145,13 +151,13 @@ def lstm_backward(
     dh += r * T * B * H
     c += r * (T + 1) * B * H
     gates += r * T * B * G
-    W += r * H * G
+    W += r * W_next
     delta += r * T * B * G
     dh_state += r * B * H
     dc_state += r * B * H
     d2 += r * T * B
     v2 += r * T * B
-    length = tl.load(length_R + r).to(tl.int32)
+    length = known_length(length_R, r, T)
     d = load_rows(dh_state, rows, units, B, H, H)
     dc = load_rows(dc_state, rows, units, B, H, H)
     W_i = load_transposed(W, units, units, H, G)

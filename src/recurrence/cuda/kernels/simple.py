@@ -10,9 +10,11 @@ import triton.language as tl
 from src.recurrence.cuda.kernels.functions import (
     activate,
     drive,
+    known_length,
     load_rows,
     load_transposed,
     load_weights,
+    note_faults,
     slope,
     store_rows,
 )
@@ -26,12 +28,14 @@ def simple_forward(
     h,
     length_R,
     code_R,
+    faults,
     T,
     B,
     H,
     I,
     x_next,
     h_next,
+    W_next,
     CODE: tl.constexpr,
     SYMBOLS: tl.constexpr,
     STORE: tl.constexpr,
@@ -45,7 +49,8 @@ def simple_forward(
     Args:
         x: symbols RTB with table RIH, or z_RTBH.
         h: R, T + 1 steps, B, H, the first of them given. Without STORE of one step, which is overwritten by the last.
-        x_next, h_next: from one replica to the next.
+        faults: one flag a program, see note_faults.
+        x_next, h_next, W_next: from one replica to the next.
         CODE: of all activations; -1: as in code_R.
     """
     r = tl.program_id(0).to(tl.int64)
@@ -53,9 +58,9 @@ def simple_forward(
     units = tl.arange(0, UNITS)
     x += r * x_next
     table += r * I * H
-    W += r * H * H
+    W += r * W_next
     h += r * h_next
-    length = tl.load(length_R + r).to(tl.int32)
+    length = known_length(length_R, r, T)
     if CODE < 0:
         code = tl.load(code_R + r)
     else:
@@ -81,6 +86,7 @@ def simple_forward(
                 store_rows(after, rows, own, B, H, H, activate(a, code))
         if COLUMNS > 1:
             tl.debug_barrier()
+    note_faults(faults, x, rows, length_R, length, r, T, B, I, SYMBOLS)
     if STORE:
         for t in range(length, T):
             for column in range(COLUMNS):
@@ -104,6 +110,7 @@ def simple_backward(
     T,
     B,
     H,
+    W_next,
     CODE: tl.constexpr,
     DIRECT: tl.constexpr,
     NORMS: tl.constexpr,
@@ -125,12 +132,12 @@ def simple_backward(
     units = tl.arange(0, UNITS)
     dh += r * T * B * H
     h += r * (T + 1) * B * H
-    W += r * H * H
+    W += r * W_next
     delta += r * T * B * H
     d_state += r * B * H
     d2 += r * T * B
     v2 += r * T * B
-    length = tl.load(length_R + r).to(tl.int32)
+    length = known_length(length_R, r, T)
     if CODE < 0:
         code = tl.load(code_R + r)
     else:
