@@ -8,7 +8,7 @@ import torch
 
 from src import recurrence
 from src.cells import LSTM, Vanilla, Weights
-from src.directions import Omega, OmegaTerm, Simplex, Tape
+from src.directions import Omega, Simplex, Tape
 from src.directions.tape import Factors
 from src.network import Network
 from src.recurrence import REFERENCE, Pass, cuda, recur

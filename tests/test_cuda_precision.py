@@ -1,7 +1,7 @@
-"""What tensor cores round, simulated in NumPy over 1 000 steps: forward, gradients and Ω, beside float32's own rounding.
+"""What tensor cores round, simulated in NumPy over 1 000 steps: forward, gradients and Ω, beside float32's rounding.
 
-A TF32 number has 11 significant bits. tf32x3, as Triton makes it, cuts each factor of a product into a high part, rounded
-to TF32, and a low one, what is left, rounded again; it adds low·high, high·low and high·high in float32.
+A TF32 number has 11 significant bits. tf32x3, as Triton makes it, cuts each factor of a product into a high part,
+rounded to TF32, and a low one, what is left, rounded again; it adds low·high, high·low and high·high in float32.
 """
 
 import numpy as np

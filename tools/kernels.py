@@ -69,7 +69,7 @@ def cases(
                         constants["CODE"] = ACTIVATIONS["tanh"]
                     elif way == "forward":
                         constants["KEEP"] = True
-                    if H <= most:
+                    if most >= H:
                         found.append((f"{'lstm' if lstm else 'simple'}_{way}", H, B, constants, own.warps))
     constants = {"EACH": products.PART, "ROWS": products.ROWS, "SYMBOLS": 16, "COLUMNS": products.COLUMNS}
     found.append(("symbol_sums", 64, 20, constants | {"PRECISION": PRECISIONS[0]}, 4))

@@ -1,4 +1,4 @@
-"""What must hold of the data, asked without waiting: at once on the CPU, on a device when somebody waits for it anyway."""
+"""What must hold of the data: asked at once on the CPU; of a device, when somebody waits for it anyway."""
 
 import torch
 from torch import Tensor

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from src.cells import AutogradCell, Cell, ExplicitCell
+from src.cells import AutogradCell, Cell
 from src.recurrence.backend import Backend
 from src.recurrence.cpu import Compiled
 from src.recurrence.cuda import Triton
@@ -56,10 +56,11 @@ def of_device(device: torch.device) -> list[str]:
     return [name for name, backend in BACKENDS.items() if backend.device in (None, device.type)]
 
 
-def applies(cell: Cell, device: torch.device) -> bool:
-    """Whether a device has a backend of its own that can be had here and runs this cell."""
-    own = [backend for backend in BACKENDS.values() if backend.device == device.type]
-    return any(backend.missing() is None and backend.refuses(cell) is None for backend in own)
+def applies(name: str, cell: Cell, device: torch.device) -> bool:
+    """Whether this name, or ``auto``, stands for a backend made for this device that can be had and runs the cell."""
+    own = {each: backend for each, backend in BACKENDS.items() if backend.device == device.type}
+    wanted = own.values() if name == AUTO else [own[name]] if name in own else []
+    return any(backend.missing() is None and backend.refuses(cell) is None for backend in wanted)
 
 
 def use(name: str, threads: int | None = None, device: torch.device = CPU) -> str:
@@ -121,6 +122,6 @@ def settle(name: str, cell: Cell, device: torch.device, threads: int | None = No
     torch.set_num_threads(count if backend.wants_torch_threads else 1)
     fastest = BACKENDS[of_device(device)[0]]
     reason = fastest.missing() if name == AUTO else None
-    if reason is None and installed == fastest.name != backend.name and isinstance(cell, ExplicitCell):
+    if reason is None and installed == fastest.name != backend.name:
         reason = fastest.refuses(cell)
     return Chosen(backend.name, installed, count, reason)

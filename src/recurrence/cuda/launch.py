@@ -13,7 +13,7 @@ LSTM_ROOM = 136
 """KB of shared memory that LSTM's W of 33 to 64 units takes."""
 
 OPTIONS = {"num_stages": 1, "enable_fp_fusion": True}
-"""Of every kernel. No load is begun ahead of its loop's barrier, and a multiplication with an addition is one rounding."""
+"""Of every kernel: no load begins ahead of its loop's barrier; a multiplication and an addition round once."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,13 @@ def tiles(sequences: int, units: int, lstm: bool, backward: bool, room: int) -> 
         room: KB of shared memory that a program can have.
     """
     cut = lstm and 32 < units <= UNITS and (backward or room < LSTM_ROOM)
-    own = max(16, 1 << (min(units, 32 if cut else UNITS) - 1).bit_length())
+    own = max(32 if lstm else 16, 1 << (min(units, 32 if cut else UNITS) - 1).bit_length())
     few = lstm or units > UNITS or sequences <= 16
-    return Tiles(16 if few else 32, own, -(-units // own), 8 if own > 32 else 4)
+    return Tiles(16 if few else 32, own, -(-units // own), 8 if own > 32 or (cut and backward) else 4)
 
 
-def launch(kernel: Any, grid: tuple[int, ...], arguments: dict[str, Any], constants: dict[str, Any], warps: int) -> None:
+def launch(
+    kernel: Any, grid: tuple[int, ...], arguments: dict[str, Any], constants: dict[str, Any], warps: int
+) -> None:
     """Runs a kernel, on the current stream; returns before it is done."""
     kernel[grid](**arguments, **constants, num_warps=warps, **OPTIONS)

@@ -1,5 +1,7 @@
 """Products over all rows of a pass, batched over replicas."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -55,7 +57,7 @@ def omega(term: OmegaTerm, d2_RTB: Tensor, v2_RTB: Tensor) -> tuple[Tensor, Tens
     R, T, B = d2_RTB.shape
     value_R = d2_RTB.new_empty(R)
     coefficient_RTB = torch.empty_like(d2_RTB)
-    arguments = {"d2": d2_RTB, "v2": v2_RTB, "alpha_R": term.alpha_R.float(), "value_R": value_R}
+    arguments: dict[str, Any] = {"d2": d2_RTB, "v2": v2_RTB, "alpha_R": term.alpha_R.float(), "value_R": value_R}
     arguments |= {"coefficient": coefficient_RTB, "N": T * B, "B": B, "BOUND": BOUND}
     launch(kernel, (R,), arguments, {"SQUARED": term.form == "squared", "ROWS": PAIRS}, warps=4)
     return value_R, coefficient_RTB

@@ -155,7 +155,8 @@ class Run:
 
     def _tiles(self, way: str) -> Tiles:
         """How the layer is cut."""
-        return tiles(self.shape[2], self.cell.hidden_size, isinstance(self.cell, LSTM), way == "backward", room(self.W.device))
+        lstm = isinstance(self.cell, LSTM)
+        return tiles(self.shape[2], self.cell.hidden_size, lstm, way == "backward", room(self.W.device))
 
     # -- memory ------------------------------------------------------------------------------------------------------
 
@@ -203,9 +204,11 @@ class Run:
 
     def _empty_gradients(self) -> Weights:
         """Memory for the gradients of this layer's weights."""
-        weights = self.weights
-        inputs = [None if weight is None else torch.empty_like(weight) for weight in (weights.W_in, weights.b)]
-        return Weights(torch.empty_like(self.W), *inputs)
+        W = torch.empty_like(self.W)
+        W_in, b = self.weights.W_in, self.weights.b
+        if W_in is None or b is None:
+            return Weights(W)
+        return Weights(W, torch.empty_like(W_in), torch.empty_like(b))
 
     def _of_W(self, gradient: Tensor, delta: Tensor, norms: tuple[Tensor, Tensor], tape: Tape) -> None:
         """Overwrites the gradient of W, with the tape's terms."""

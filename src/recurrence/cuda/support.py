@@ -3,6 +3,7 @@
 import os
 from functools import cache
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,7 +39,8 @@ def room(device: torch.device) -> int:
     """KB of shared memory that a program can have; where there is no such device, an H100's."""
     if device.type != "cuda" or not torch.cuda.is_available():
         return 227
-    return torch.cuda.get_device_properties(device).shared_memory_per_block_optin // 1024
+    known: Any = torch.cuda.get_device_properties(device)
+    return int(known.shared_memory_per_block_optin) // 1024
 
 
 def refuses(cell: Cell) -> str | None:

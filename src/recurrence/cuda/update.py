@@ -1,5 +1,7 @@
 """A whole update without its step: some tens of launches, none of which the host waits for."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -57,7 +59,13 @@ def losses(output_RTBO: Tensor, target: Target, length_R: Tensor, every: bool) -
     programs = -(-T * B // ROWS)
     faults = output_RTBO.new_empty(R, programs, dtype=torch.int8)
     values = target.values.to(torch.int64 if classes else torch.float32).contiguous()
-    arguments = {"output": output_RTBO, "target": values, "length_R": length_R, "loss": loss_RTB, "error": error}
+    arguments: dict[str, Any] = {
+        "output": output_RTBO,
+        "target": values,
+        "length_R": length_R,
+        "loss": loss_RTB,
+        "error": error,
+    }
     arguments |= {"faults": faults, "T": T, "B": B, "O": outputs}
     width = max(2, 1 << (outputs - 1).bit_length())
     constants = {"EVERY": every, "CLASSES": classes, "ROWS": ROWS, "OUTPUTS": width}

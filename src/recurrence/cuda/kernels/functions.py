@@ -7,7 +7,6 @@ import triton
 import triton.language as tl
 
 
-
 @triton.jit
 def tanh(x):
     """The rational function of cpu/native/functions.h, with the same error; NaN stays."""

@@ -64,6 +64,7 @@ def lstm_forward(
     c += r * h_next
     gates += r * T * B * G
     length = known_length(length_R, r, T)
+    note_faults(faults, x, rows, length_R, length, r, T, B, I, SYMBOLS)
     left = load_rows(h, rows, units, B, H, H)
     inner = load_rows(c, rows, units, B, H, H)
     W_i = load_weights(W, units, units, H, G)
@@ -109,7 +110,6 @@ def lstm_forward(
                 store_rows(kept + 3 * H, rows, own, B, H, G, o)
         if COLUMNS > 1:
             tl.debug_barrier()
-    note_faults(faults, x, rows, length_R, length, r, T, B, I, SYMBOLS)
     if STORE:
         for t in range(length, T):
             for column in range(COLUMNS):
@@ -234,9 +234,7 @@ def lstm_backward(
         for column in range(COLUMNS):
             own = column * UNITS + units
             for gate in tl.static_range(4):
-                store_rows(
-                    delta + t * B * G + gate * H, rows, own, B, H, G, tl.zeros((ROWS, UNITS), tl.float32)
-                )
+                store_rows(delta + t * B * G + gate * H, rows, own, B, H, G, tl.zeros((ROWS, UNITS), tl.float32))
         if NORMS:
             tl.store(d2 + t * B + rows, tl.zeros((ROWS,), tl.float32), mask=rows < B)
             tl.store(v2 + t * B + rows, tl.zeros((ROWS,), tl.float32), mask=rows < B)

@@ -61,6 +61,7 @@ def simple_forward(
     W += r * W_next
     h += r * h_next
     length = known_length(length_R, r, T)
+    note_faults(faults, x, rows, length_R, length, r, T, B, I, SYMBOLS)
     if CODE < 0:
         code = tl.load(code_R + r)
     else:
@@ -86,7 +87,6 @@ def simple_forward(
                 store_rows(after, rows, own, B, H, H, activate(a, code))
         if COLUMNS > 1:
             tl.debug_barrier()
-    note_faults(faults, x, rows, length_R, length, r, T, B, I, SYMBOLS)
     if STORE:
         for t in range(length, T):
             for column in range(COLUMNS):
