@@ -10,7 +10,7 @@ from src.run import build, device
 from src.training.ahead import Ahead, draw
 from src.training.data import Sequences
 from tasks.data import TrainingData
-from tests.conftest import compose, make_cell, make_task
+from tests.conftest import ROOT, compose, make_cell, make_task
 
 TRITON = cuda.Triton.name
 GPU = torch.device("cuda")
@@ -66,8 +66,8 @@ def test_a_loader_with_threads_yields_what_one_without_does():
 
 def test_where_a_population_lives(monkeypatch):
     """auto: on a GPU only where there is one whose kernels run the cell, and nobody asked for another recurrence."""
-    auto = compose()
-    assert auto.trainer.accelerator == "auto"
+    auto = compose("trainer.accelerator=auto")
+    assert "accelerator: auto" in (ROOT / "conf" / "trainer" / "default.yaml").read_text()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert device(auto).type == "cpu"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -75,8 +75,8 @@ def test_where_a_population_lives(monkeypatch):
     assert device(auto).type == "cuda"
     assert device(auto, FUSED).type == "cpu" and device(auto, TRITON).type == "cuda"
     assert device(compose("trainer.accelerator=cpu")).type == "cpu"
-    assert device(compose("cell=gru", "optimizer=msgd_c")).type == "cpu"
-    assert device(compose("cell.hidden_size=300")).type == "cpu"
+    assert device(compose("cell=gru", "optimizer=msgd_c", "trainer.accelerator=auto")).type == "cpu"
+    assert device(compose("cell.hidden_size=300", "trainer.accelerator=auto")).type == "cpu"
     assert device(compose("cell.hidden_size=300", "trainer.accelerator=gpu")).type == "cuda"
     monkeypatch.setattr(cuda.Triton, "missing", classmethod(lambda cls: "no Triton"))
     assert device(auto).type == "cpu"
