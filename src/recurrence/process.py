@@ -120,8 +120,10 @@ def settle(name: str, cell: Cell, device: torch.device, threads: int | None = No
     installed = use(name, count, device)
     backend = backend_of(cell, torch.empty(0, device=device))
     torch.set_num_threads(count if backend.wants_torch_threads else 1)
+    return Chosen(backend.name, installed, count, _why_not(cell, device, backend) if name == AUTO else None)
+
+
+def _why_not(cell: Cell, device: torch.device, backend: Backend) -> str | None:
+    """Why this is not the fastest backend made for a device, in one line; None: it is, or nothing is made for it."""
     fastest = BACKENDS[of_device(device)[0]]
-    reason = fastest.missing() if name == AUTO else None
-    if reason is None and installed == fastest.name != backend.name:
-        reason = fastest.refuses(cell)
-    return Chosen(backend.name, installed, count, reason)
+    return None if fastest.name == backend.name else fastest.missing() or fastest.refuses(cell)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import pytorch_lightning as pl
+import torch
 
 from src.population import Population
 from src.training.ahead import Ahead, draw
@@ -47,6 +48,10 @@ class Sequences(pl.LightningDataModule):
 
     def train_dataloader(self) -> "_Blocks":
         return _Blocks(self)
+
+    def transfer_batch_to_device(self, batch: Block, device: torch.device, dataloader_idx: int) -> Block:
+        """Sends a block's mini-batches; nobody waits for them to arrive."""
+        return [each.to(device) for each in batch]
 
     def teardown(self, stage: str) -> None:
         if self.ahead is not None:

@@ -82,10 +82,6 @@ class Training(pl.LightningModule):
                 self.update(_part(batch, present, self.population.live))
         self.settle()
 
-    def transfer_batch_to_device(self, batch: Block, device: torch.device, dataloader_idx: int) -> Block:
-        """Sends a block's mini-batches; nobody waits for them to arrive."""
-        return [each.to(device) for each in batch]
-
     def epoch(self, data: Batch, present: list[int]) -> None:
         """Goes once through the data: each replica's sequences part after part, in order, an update a part.
 
