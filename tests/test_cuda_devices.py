@@ -18,7 +18,7 @@ from src import recurrence
 from src.callbacks import TruncatedBPTT
 from src.directions.temporal import norms
 from src.network import Network
-from src.recurrence import checks, cuda
+from src.recurrence import Pass, checks, cuda, recur
 from src.recurrence.cuda import products
 from src.recurrence.cuda import run as cuda_run
 from src.recurrence.cuda import update as cuda_update
@@ -213,6 +213,17 @@ def test_diagnostics(launched, monkeypatch):
     squares = norms(products, block[0].length.to(META), block[0].inputs.shape[1])
     assert {square.device.type for square in squares.values()} == {"meta"}
     assert tapes[0].factors.d_RTBH.device.type == "meta"
+
+
+@pytest.mark.parametrize("symbols", [True, False])
+def test_a_pass_without_lengths_or_a_state(symbols, launched, guard):
+    module, block = experiment("task=temporal_order" if symbols else "task=addition")
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        on_device(module, CUDA)
+        given = Pass(module.network.architecture.cell, empty(block[0], CUDA).inputs, module.network.weights())
+        h_RTBH, last = recur(given)
+    assert {each.device.type for each in (h_RTBH, *last)} == {"cuda"}
+    assert launched == ["simple_forward"]
 
 
 def test_an_update_of_405_replicas_launches_fewer_than_60_kernels(launched, guard):

@@ -12,6 +12,7 @@ from src.directions import Omega, Simplex, Tape
 from src.directions.tape import Factors
 from src.network import Network
 from src.recurrence import REFERENCE, Pass, cuda, recur
+from src.recurrence.cuda import products
 from src.recurrence.cuda import run as cuda_run
 from src.recurrence.cuda.launch import tiles
 from tasks.batch import collate
@@ -76,6 +77,15 @@ def test_every_kind_of_input(kind, inputs):
 @pytest.mark.parametrize(("kind", "H"), [("tanh", 200), ("lstm", 40), ("lstm", 128)])
 def test_layers_that_are_cut_into_columns(kind, H):
     assert_as_exact(*compared(*problem(kind, H, 3, 3, 2, "vectors")), H)
+
+
+def test_more_rows_than_one_program_sums():
+    """Of symbols, and of Ω's pairs: 1 200 and 70 of them."""
+    assert products.PART < 40 * 30 and products.PAIRS < 40 * 30
+    for form in ("squared", "plain"):
+        cell, x, weights, state, _, back = problem("tanh", 5, 40, 30, 2, "symbols")
+        args = (cell, x, weights, state, torch.tensor([30, 2]), back)
+        assert_as_exact(*compared(*args, form=form), form)
 
 
 def test_lstm_where_shared_memory_is_small(monkeypatch):
