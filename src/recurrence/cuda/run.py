@@ -7,6 +7,7 @@ from torch import Tensor
 
 from src.cells import LSTM, State, Vanilla, Weights
 from src.directions import Factors, Tape
+from src.linalg import sent
 from src.recurrence.backend import Gradients, Pass
 from src.recurrence.checks import refuse
 from src.recurrence.cuda import products
@@ -170,7 +171,7 @@ class Run:
         if len(set(names)) == 1:
             return ACTIVATIONS[names[0]], self.length_R  # not read
         codes = torch.tensor([ACTIVATIONS[name] for name in names], dtype=torch.int32)
-        return MIXED, codes.to(self.W.device, non_blocking=True)
+        return MIXED, sent(codes, self.W.device)
 
     def _given(self, given: Pass) -> Tensor:
         """The inputs; vectors are 0 in padding, where anything may stand. Kernels do not look at symbols there."""
