@@ -15,9 +15,10 @@ from src.recurrence import REFERENCE, Pass, cuda, recur
 from src.recurrence.cuda import products
 from src.recurrence.cuda import run as cuda_run
 from src.recurrence.cuda.launch import tiles
+from src.run import run
 from tasks.batch import collate
 from tasks.data import TrainingData
-from tests.conftest import make_architecture, make_task
+from tests.conftest import compose, make_architecture, make_task
 from tests.test_fused import KINDS, assert_as_exact, everything, make, problem
 
 TRITON = cuda.Triton.name
@@ -247,3 +248,19 @@ def test_the_same_bits_again_and_neighbours_change_none():
     )
     for name in own:
         torch.testing.assert_close(own[name], first[name][:1], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "overrides", [["cell=lstm"], ["task=memorization_5bit", "optimizer=simplex"], ["cell.layers=2"]]
+)
+def test_a_whole_run(overrides, tmp_path):
+    """Training, success tests, diagnostics and checkpoints, as on the reference."""
+    small = ["replicas=2", "cell.hidden_size=9", "task.batch_size=4", "trainer.max_steps=4", "success.check_every=2"]
+    small += ["success.sequences=20", "callbacks.diagnostics.every=1", "callbacks.diagnostics.sequences=2"]
+    found = []
+    for name in (TRITON, REFERENCE):
+        population = run(compose(f"recurrence={name}", "task.length=11", *small, *overrides), tmp_path / name)
+        assert "recurrence: " + name in (tmp_path / name / "config.yaml").read_text()
+        found.append(population.parameters())
+    for name in found[0]:
+        torch.testing.assert_close(found[0][name], found[1][name], rtol=1e-4, atol=1e-6, msg=name)
