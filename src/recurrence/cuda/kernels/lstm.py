@@ -206,6 +206,7 @@ def lstm_backward(
             if NORMS:
                 v2_B += tl.sum(dc * dc, 1)
             if COLUMNS > 1:
+                tl.debug_barrier()  # a number may be read by several warps, and is overwritten here
                 store_rows(dc_state, rows, own, B, H, H, dc)
             else:
                 if NORMS:
