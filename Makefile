@@ -1,13 +1,14 @@
 # The command line of the laboratory. `make` alone explains itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep curves figures bench test test-slurm sanitize lint format tensorboard clean
+.PHONY: help setup train sweep curves figures bench bench-gpu test test-slurm test-faults test-gpu kernels sanitize lint format tensorboard clean
 
 PYTHON ?= python3
 PIP_ARGS ?=
 ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
+WITH_TRITON := .venv/.with_triton
 
 help:  ## Show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -21,6 +22,10 @@ $(READY): pyproject.toml constraints.txt
 		|| { echo 'error: Python 3.11 or newer is needed; choose one with PYTHON=...' >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --editable '.[dev]'
+	@touch $@
+
+$(WITH_TRITON): $(READY)
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --editable '.[dev,cuda]'
 	@touch $@
 
 setup: $(READY)  ## Make .venv with everything in it (the others do so too)
@@ -53,7 +58,7 @@ format: $(READY)  ## Mend the style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: lint sanitize  ## Lint, types, sanitizers and all tests
+test: $(WITH_TRITON) lint sanitize  ## Lint, types, sanitizers and all tests
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 $(ARGS)
 
 test-slurm: $(READY)  ## Sweeps through a real Slurm of one node, where it is installed
@@ -65,6 +70,15 @@ test-faults: $(READY)  ## Full disks, kills, damaged files, odd configurations: 
 	@mkdir -p $(dir $(COUNTS)) && rm -f $(COUNTS)
 	FAULTS=full FAULTS_COUNTS=$(COUNTS) OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 tests/faults $(ARGS)
 	$(BIN)/python -m tests.faults.table $(COUNTS) > docs/faults.md
+
+test-gpu: $(WITH_TRITON)  ## The tests that need a GPU, with what ran where
+	TRITON_INTERPRET=0 $(BIN)/python -m pytest -m gpu -rA tests/test_cuda_gpu.py $(ARGS)
+
+bench-gpu: $(WITH_TRITON)  ## Time the kernels on a GPU beside the loop, nn.RNN and nn.LSTM
+	TRITON_INTERPRET=0 $(BIN)/python -m bench.gpu $(ARGS)
+
+kernels: $(WITH_TRITON)  ## Compile the GPU kernels without a GPU: registers, stack, shared memory
+	$(BIN)/python -m tools.kernels --check $(ARGS)
 
 SANITIZE := -std=c++17 -O1 -g -march=native -fsanitize=address,undefined -fno-sanitize-recover=all -pthread
 

@@ -35,6 +35,23 @@ def singular_value(M_XX: Tensor) -> Tensor:
         return torch.where(finite, torch.linalg.matrix_norm(usable, ord=2), torch.nan)
 
 
+def works_ahead(tensor: Tensor) -> bool:
+    """Whether it lies on a device that works while the host goes on, so that a number of it would be waited for."""
+    return tensor.device.type != "cpu"
+
+
+def known(condition: Tensor) -> bool | None:
+    """Whether it holds; None where that would have to be waited for."""
+    return None if works_ahead(condition) else bool(condition)
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on its way to a device; nobody waits for it to arrive."""
+    if device.type == "cpu":
+        return tensor
+    return (tensor.pin_memory() if torch.cuda.is_available() else tensor).to(device, non_blocking=True)
+
+
 def matmul(left_RNK: Tensor, right_RKM: Tensor) -> Tensor:
     """left right for every replica, RNM. A single one is computed as one of two.
 
@@ -54,8 +71,11 @@ def product(left_RTBK: Tensor, right_RTBM: Tensor) -> Tensor:
     """Σ over (t, sequence) of left ᵀ right, RKM, in blocks of steps of one size and in one order.
 
     Replicas are padded to the longest among them; the last bits of a product over all rows at once would depend on that
-    padding, hence on the neighbours (law 1). With the last block filled up by zeros they do not.
+    padding, hence on the neighbours (law 1). With the last block filled up by zeros they do not. On other devices than
+    the CPU, where that is not promised, it is one product.
     """
+    if left_RTBK.device.type != "cpu":
+        return torch.bmm(left_RTBK.flatten(1, 2).transpose(1, 2), right_RTBM.flatten(1, 2))
     R, T, B, K = left_RTBK.shape
     steps = max(1, ROWS // B)
     total = left_RTBK.new_zeros(R, K, right_RTBM.shape[-1])

@@ -74,7 +74,8 @@ def build(cfg: DictConfig) -> Experiment:
     stops = [success.check_every]
     if cfg.callbacks.get("metrics") is not None:
         stops.append(cfg.callbacks.metrics.every)
-    data = Sequences(task, population, cfg.block, cfg.trainer.max_steps, stops)
+    threads = (os.cpu_count() or 1) if device(cfg).type == "cuda" else 0
+    data = Sequences(task, population, cfg.block, cfg.trainer.max_steps, stops, threads)
     return Experiment(module, data, list(callbacks.values()))
 
 
@@ -91,6 +92,7 @@ def settings(cfg: DictConfig, direction: Direction) -> dict[str, float]:
 def trainer(cfg: DictConfig, directory: Path, callbacks: Sequence[pl.Callback]) -> pl.Trainer:
     """Lightning's Trainer without what it would do besides: no sanity checks, bars or summaries of its own."""
     keys = dict(cfg.trainer)
+    keys["accelerator"] = "gpu" if device(cfg).type == "cuda" else "cpu"
     keys["max_epochs"] = 1  # of Lightning's, whose batch may be a whole epoch of ours
     keys["max_steps"] = -1  # the loader ends by itself; Lightning would leave out the last tests of a resumed run
     return pl.Trainer(
@@ -200,7 +202,8 @@ def settle_recurrence(cfg: DictConfig) -> str:
     if threads is not None and threads > cores:
         Console(stderr=True).print(f"threads={threads}: there are {cores} cores, which are taken", highlight=False)
         threads = cores
-    chosen = recurrence.settle(wanted, build_architecture(cfg.cell).cell, device(cfg), threads)
+    cell = build_architecture(cfg.cell).cell
+    chosen = recurrence.settle(wanted, cell, device(cfg, wanted), threads)
     line = f"{chosen.backend} recurrence, {chosen.threads} thread{'s' * (chosen.threads > 1)}"
     if chosen.reason is not None:
         line += f" (much slower): {chosen.reason}"
@@ -208,7 +211,17 @@ def settle_recurrence(cfg: DictConfig) -> str:
     return chosen.installed
 
 
-def device(cfg: DictConfig) -> torch.device:
-    """Where a population is going to live."""
-    on_cpu = cfg.trainer.accelerator == "cpu" or not torch.cuda.is_available()
-    return torch.device("cpu" if on_cpu else "cuda")
+def device(cfg: DictConfig, wanted: str | None = None) -> torch.device:
+    """Where a population is going to live; ``auto``: on a GPU where there is one with kernels for the cell.
+
+    Args:
+        wanted: the recurrence, if it is not the configuration's.
+    """
+    gpu = torch.device("cuda")
+    cpu = torch.device("cpu")
+    if cfg.trainer.accelerator == "cpu" or not torch.cuda.is_available():
+        return cpu
+    if cfg.trainer.accelerator != "auto":
+        return gpu
+    cell = build_architecture(cfg.cell).cell
+    return gpu if recurrence.applies(wanted or cfg.recurrence, cell, gpu) else cpu

@@ -17,8 +17,12 @@ class Batch(NamedTuple):
     length: Tensor  # R, int64
 
     def to(self, device: torch.device) -> "Batch":
-        """The same on another device."""
-        return Batch(*(tensor.to(device) for tensor in self))
+        """The same on another device. From pinned memory it is on its way there when this returns."""
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
+
+    def pinned(self) -> "Batch":
+        """The same in memory that a device reads by itself."""
+        return Batch(*(tensor.pin_memory() for tensor in self))
 
     def select(self, rows: Sequence[int]) -> "Batch":
         """The mini-batches of some replicas."""
@@ -39,7 +43,8 @@ class Batch(NamedTuple):
             first_R, end_R: 0 <= first <= end <= the replica's length.
         """
         length = end_R - first_R
-        longest = int(length.max())
+        on_host = length.device.type == "cpu"
+        longest = int(length.max()) if on_host else self.inputs.shape[1]  # a device would have to be waited for
         steps_RT = first_R[:, None] + torch.arange(longest, device=length.device)
         steps_RT = steps_RT.clamp(max=self.inputs.shape[1] - 1)  # padding may hold anything
         row_R1 = torch.arange(len(length), device=length.device)[:, None]

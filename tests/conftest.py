@@ -1,7 +1,10 @@
 """Shared builders: cells as the configuration names them, networks of them, tasks, and batches."""
 
 import logging
+import os
 from pathlib import Path
+
+os.environ.setdefault("TRITON_INTERPRET", "1")  # before anybody imports Triton; make test-gpu says 0
 
 import hydra
 import numpy as np
@@ -24,6 +27,7 @@ METHODS = ["msgd", "msgd_c", "msgd_cr"]
 SIMPLEX = ["simplex", "simplex_switching"]
 TORCH = ["adadelta", "adagrad", "adam", "rmsprop", "sgd_momentum"]  # torch's optimizers
 AUTOGRAD = ["gru"]  # cells without Ω
+HERE = ["logger=none", "~callbacks.progress", "trainer.accelerator=cpu"]
 EXPERIMENTS = sorted(p.stem for p in (ROOT / "conf" / "experiment").glob("*.yaml"))
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
@@ -32,7 +36,7 @@ logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 def compose(*overrides: str) -> DictConfig:
     """A configuration as the command line would compose it."""
     with hydra.initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
-        return hydra.compose("train", overrides=["logger=none", "~callbacks.progress", *overrides])
+        return hydra.compose("train", overrides=[*HERE, *overrides])
 
 
 def make_architecture(name: str, hidden: int = 50, **keys: object) -> Architecture:

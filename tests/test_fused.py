@@ -60,22 +60,24 @@ def problem(kind, H, B, T, R, inputs, seed=0):
     return cell, x, weights, state, length, back
 
 
-def everything(name, dtype, cell, x, weights, state, length, back, threads=1, form="squared", alpha=0.3):
+def everything(name, dtype, cell, x, weights, state, length, back, threads=1, form="squared", alpha=0.3, device="cpu"):
     """All that comes out of one pass there and back, by name; α is 0 for the second replica."""
     recurrence.use(name, threads)
 
     def own(tensor):
         floating = tensor is not None and tensor.is_floating_point()
-        return tensor.to(dtype, copy=True).requires_grad_() if floating else tensor
+        if tensor is None:
+            return None
+        return tensor.to(device, dtype, copy=True).requires_grad_() if floating else tensor.to(device)
 
     x, state, weights = own(x), [own(part) for part in state], [own(w) for w in weights]
-    alpha_R = torch.tensor([alpha, 0.0, 3 * alpha][: len(length)], dtype=dtype)
+    alpha_R = torch.tensor([alpha, 0.0, 3 * alpha][: len(length)], dtype=dtype, device=device)
     tape = Tape({"omega": OmegaTerm(form, alpha_R)}, keep=True)
-    h, last = recur(Pass(cell, x, Weights(*weights), tuple(state), length), tape)
+    h, last = recur(Pass(cell, x, Weights(*weights), tuple(state), length.to(device)), tape)
     direct, at_end = back
-    total = (h * direct.to(dtype)).sum()
+    total = (h * direct.to(device, dtype)).sum()
     for part, derivative in zip(last, at_end, strict=True):
-        total = total + (part * derivative.to(dtype)).sum()
+        total = total + (part * derivative.to(device, dtype)).sum()
     total.backward()
     factors, out = tape.factors, {"h": h, "omega": tape.values["omega"].nan_to_num(nan=-1.0)}
     out |= {f"last{i}": part for i, part in enumerate(last)} | {f"dstate{i}": part.grad for i, part in enumerate(state)}
@@ -83,7 +85,7 @@ def everything(name, dtype, cell, x, weights, state, length, back, threads=1, fo
     out |= {name: getattr(factors, name) for name in ("delta_RTBG", "v_RTBH", "d_RTBH", "d2_RTB", "v2_RTB")}
     if x.is_floating_point() and weights[1] is None:
         out["dz"] = x.grad
-    return {name: value.detach().double() for name, value in out.items()}
+    return {name: value.detach().double().cpu() for name, value in out.items()}
 
 
 def assert_as_exact(fused, single, exact, context):

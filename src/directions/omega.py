@@ -19,6 +19,7 @@ from torch import Tensor
 
 from src.directions.direction import Direction
 from src.directions.tape import Factors, Term
+from src.linalg import known
 
 FORMS = ("squared", "plain")
 BOUND = 1e-20
@@ -72,7 +73,11 @@ class OmegaTerm:
 
     def __call__(self, factors: Factors) -> tuple[Tensor, Tensor]:
         """Ω_R, and the coefficients ακ_RTB of v."""
-        value_R, kappa_RTB = omega(factors.d2_RTB, factors.v2_RTB, self.form)
+        return self.of_norms(factors.d2_RTB, factors.v2_RTB)
+
+    def of_norms(self, d2_RTB: Tensor, v2_RTB: Tensor) -> tuple[Tensor, Tensor]:
+        """The same from the squared norms alone, which are all it needs."""
+        value_R, kappa_RTB = omega(d2_RTB, v2_RTB, self.form)
         alpha_R11 = self.alpha_R[:, None, None]
         coefficient_RTB = torch.where(alpha_R11 == 0, 0.0, alpha_R11 * kappa_RTB)
         return torch.where(self.alpha_R == 0, torch.nan, value_R), coefficient_RTB
@@ -97,7 +102,7 @@ class Omega(Direction):
         self.form = form
 
     def terms(self, settings: dict[str, Tensor]) -> dict[str, Term]:
-        alpha_R = settings["alpha"]
-        if not bool(alpha_R.any()):
+        alpha_R = settings.get("alpha")
+        if alpha_R is None or known(alpha_R.any()) is False:
             return {}
         return {"omega": OmegaTerm(self.form, alpha_R)}

@@ -19,6 +19,7 @@ from torch import Tensor
 from src.directions.direction import Direction, Draws
 from src.directions.tape import Copies, Product
 from src.directions.temporal import lengths, sums
+from src.linalg import sent
 from tasks.draws import Stream, words
 
 TINY = 1e-25
@@ -32,12 +33,24 @@ those on temporal order."""
 
 def betas(draws: Draws, length_R: Tensor, steps: int, form: str) -> Tensor:
     """β_RT of replicas of these seeds and numbers of updates; 0 beyond a replica's length."""
+    if length_R.device.type != "cpu":
+        return _betas_on_device(draws, length_R, steps, form)
     beta_RT = np.zeros((len(draws), steps), dtype=np.float32)
     for row, (seed, update), length in zip(beta_RT, draws, length_R.tolist(), strict=True):
         u = (words(seed, Stream.BETA, update, length) >> np.uint64(11)) * 2.0**-53
         weight = FORMS[form](u)
         row[:length] = weight / weight.sum()
-    return torch.from_numpy(beta_RT).to(length_R.device)
+    return torch.from_numpy(beta_RT)
+
+
+def _betas_on_device(draws: Draws, length_R: Tensor, steps: int, form: str) -> Tensor:
+    """The same, to the last bits of the sums, where the lengths would have to be waited for: of the same draws."""
+    u_RT = np.stack([words(seed, Stream.BETA, update, steps) >> np.uint64(11) for seed, update in draws]) * 2.0**-53
+    weight_RT = sent(torch.from_numpy(FORMS[form](u_RT)), length_R.device)
+    inside_RT = torch.arange(steps, device=length_R.device) < length_R[:, None]
+    weight_RT = torch.where(inside_RT, weight_RT, 0.0)
+    total_R1 = weight_RT.sum(1, keepdim=True)
+    return (weight_RT / torch.where(total_R1 > 0, total_R1, 1.0)).float()
 
 
 @dataclass

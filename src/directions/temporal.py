@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from src.directions.tape import Copies, Product
-from src.linalg import matmul, product
+from src.linalg import known, matmul, product
 
 MATRICES = 2**22
 """Most numbers in the matrices of the steps that are looked at together."""
@@ -52,7 +52,7 @@ def lengths(products: Sequence[Product | Copies], length_R: Tensor, steps: int) 
     """‖∇_t‖ of all parameters together, RT; right down to 1e-35, whose square float32 does not hold."""
     norm_RT = whole(norms(products, length_R, steps)).sqrt()
     short_RT = norm_RT < SHORT
-    if not bool(short_RT.any()):
+    if known(short_RT.any()) is False:
         return norm_RT
     larger = whole(norms([_enlarged(own) for own in products], length_R, steps)).sqrt()
     return torch.where(short_RT, larger / LARGER, norm_RT)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from src.linalg import works_ahead
 from src.network import Network
 from src.population.metrics import METRICS, Window
 from src.population.stack import Optimizer, Rows, Stack
@@ -18,6 +19,9 @@ from src.rundir import BUDGET, INTERRUPTED, RUNNING
 
 MEASURED = ("error", "best_error", "test_loss", "spectral_radius", "seconds")
 """What is known of a replica besides its metrics, at its last value."""
+
+OFF = {"alpha": 0.0, "half_life": float("inf")}
+"""Settings that change nothing at these values. A device, which would have to be asked, does not hold them then."""
 
 
 class Population:
@@ -33,6 +37,7 @@ class Population:
         R = len(seeds)
         self.seeds = list(seeds)
         self.settings = {name: torch.full((R,), float(value)) for name, value in settings.items()}
+        self.off = {name for name, value in OFF.items() if settings.get(name) == value}
         self.extra = tuple(metric for metric in metrics if metric not in METRICS)
         self.metrics = (*METRICS, *self.extra)
         self.live = list(range(R))  # replica of each row
@@ -52,7 +57,10 @@ class Population:
 
     def attach(self, network: Network, optimizer: Optimizer) -> torch.optim.Optimizer:
         """Stacks the network's parameters, where they are now, and makes an optimizer for them."""
-        self.stack = Stack(network, self.settings, optimizer)
+        used = self.settings
+        if works_ahead(network.W):
+            used = {name: value for name, value in used.items() if name not in self.off}
+        self.stack = Stack(network, used, optimizer)
         return self.stack.optimizer
 
     def begin(self) -> None:
@@ -80,13 +88,17 @@ class Population:
         """Whether anything is left to train, and nobody asked to stop."""
         return bool(self.live) and self.interrupt is None
 
-    def draws(self) -> list[tuple[int, int]]:
-        """Each live replica's seed and updates so far: what draws of an update are functions of."""
-        return [(self.seeds[replica], int(self.updates[replica])) for replica in self.live]
+    def draws(self, ahead: int = 0) -> list[tuple[int, int]]:
+        """Each live replica's seed and updates so far: what draws of an update are functions of.
+
+        Args:
+            ahead: updates that were made and not yet recorded.
+        """
+        return [(self.seeds[replica], int(self.updates[replica]) + ahead) for replica in self.live]
 
     # -- metrics -------------------------------------------------------------------------------------------------
 
-    def record(self, metrics: dict[str, Tensor], diverged_A: Tensor | None = None) -> None:
+    def record(self, metrics: dict[str, Tensor], diverged_A: np.ndarray | Tensor | None = None) -> None:
         """Counts one update of every live replica that has not just diverged.
 
         Args:

@@ -6,6 +6,7 @@ compiled. process.py chooses.
 """
 
 from src.recurrence.backend import Backend, Gradients, Key, LayerRun, Pass, Run, Target, Unavailable
+from src.recurrence.checks import ask
 from src.recurrence.layers import add_noise, linear
 from src.recurrence.process import (
     AUTO,
@@ -13,6 +14,7 @@ from src.recurrence.process import (
     FUSED,
     REFERENCE,
     Chosen,
+    applies,
     backend_for,
     backend_of,
     missing,
@@ -36,6 +38,8 @@ __all__ = [
     "Target",
     "Unavailable",
     "add_noise",
+    "applies",
+    "ask",
     "backend_for",
     "backend_of",
     "combine",

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from src.cells import Cell, State, Weights
 from src.directions import Combination, Copies, Product, Tape
+from src.recurrence.checks import refuse
 from tasks.draws import Stream
 
 Key = tuple[int, Stream, int, int]
@@ -56,6 +57,9 @@ class Pass:
         if self.length_R is None:
             return
         T = self.inputs.shape[1]
+        if self.length_R.device.type != "cpu":
+            refuse((self.length_R < 0) | (self.length_R > T), ValueError(f"lengths are not all in [0, {T}]"))
+            return
         lengths = self.length_R.tolist()
         if not all(0 <= length <= T for length in lengths):
             raise ValueError(f"lengths {lengths} are not all in [0, {T}]")
@@ -119,6 +123,8 @@ class Backend(Protocol):
     """
 
     name: ClassVar[str]
+    device: ClassVar[str | None]
+    """The kind of device that it is chosen for by itself; None: any."""
     wants_torch_threads: ClassVar[bool]
     """Whether torch's own threads do its work; else they would wait busily on the cores that it wants."""
 
@@ -132,6 +138,10 @@ class Backend(Protocol):
     @classmethod
     def missing(cls) -> str | None:
         """Why it cannot be had here, in one line that says what to install; None: it can."""
+
+    @classmethod
+    def refuses(cls, cell: Cell) -> str | None:
+        """Why it does not run this cell on its device, in one line; None: it does."""
 
     def runs(self, cell: Cell, like: Tensor) -> bool:
         """Whether it runs this cell on this tensor's device and in its precision."""

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from src.cells import Weights
 from src.linalg import matmul, product
+from src.recurrence.checks import refuse
 
 
 def inside(inputs: Tensor, weights: Weights, length_R: Tensor | None) -> Tensor:
@@ -19,8 +20,7 @@ def inside(inputs: Tensor, weights: Weights, length_R: Tensor | None) -> Tensor:
         inputs = torch.where(inside_RT.view(*inside_RT.shape, *[1] * (inputs.ndim - 2)), inputs, 0)
     if weights.W_in is not None and not inputs.is_floating_point():
         symbols = weights.W_in.shape[1]
-        if bool(((inputs < 0) | (inputs >= symbols)).any()):
-            raise IndexError(f"a symbol is outside [0, {symbols})")
+        refuse((inputs < 0) | (inputs >= symbols), IndexError(f"a symbol is outside [0, {symbols})"))
     return inputs
 
 

@@ -13,18 +13,20 @@ from torch import Tensor
 from src.cells import AutogradCell, Cell
 from src.recurrence.backend import Backend
 from src.recurrence.cpu import Compiled
+from src.recurrence.cuda import Triton
 from src.recurrence.reference import Reference
 
 # Vanishing gradients become denormal floats, which are slow on CPUs and carry nothing here. Threads inherit the mode of
 # the thread that starts them, so it is set before any work is done.
 torch.set_flush_denormal(True)
 
+CPU = torch.device("cpu")
 AUTO = "auto"
 FUSED = Compiled.name
 REFERENCE = Reference.name
 
-BACKENDS: dict[str, type[Backend]] = {FUSED: Compiled, REFERENCE: Reference}
-"""Backends by name, the fastest first; ``auto`` is the first that can be had here."""
+BACKENDS: dict[str, type[Backend]] = {FUSED: Compiled, Triton.name: Triton, REFERENCE: Reference}
+"""Backends by name, the fastest first; ``auto`` is the first of those for a device that can be had here."""
 
 
 def share() -> int:
@@ -60,8 +62,20 @@ def missing(name: str) -> str | None:
     return BACKENDS[name].missing()
 
 
-def use(name: str, threads: int | None = None) -> str:
-    """Chooses what runs from now on: a backend's name, or ``auto``: the first that can be had.
+def of_device(device: torch.device) -> list[str]:
+    """The backends that are made for a device, the fastest first."""
+    return [name for name, backend in BACKENDS.items() if backend.device in (None, device.type)]
+
+
+def applies(name: str, cell: Cell, device: torch.device) -> bool:
+    """Whether this name, or ``auto``, stands for a backend made for this device that can be had and runs the cell."""
+    own = {each: backend for each, backend in BACKENDS.items() if backend.device == device.type}
+    wanted = own.values() if name == AUTO else [own[name]] if name in own else []
+    return any(backend.missing() is None and backend.refuses(cell) is None for backend in wanted)
+
+
+def use(name: str, threads: int | None = None, device: torch.device = CPU) -> str:
+    """Chooses what runs from now on: a backend's name, or ``auto``: the first for this device that can be had.
 
     What a backend does not know (other devices, precisions and cells) goes to the reference all the same.
 
@@ -77,7 +91,7 @@ def use(name: str, threads: int | None = None) -> str:
     global _backend, _threads
     _threads = threads or _threads
     if name == AUTO:
-        name = next(each for each in BACKENDS if missing(each) is None)
+        name = next(each for each in of_device(device) if missing(each) is None)
     _backend = BACKENDS[name](_threads)
     return name
 
@@ -114,8 +128,13 @@ def settle(name: str, cell: Cell, device: torch.device, threads: int | None = No
         src.recurrence.backend.Unavailable: a backend that cannot be had here.
     """
     count = threads or (1 if isinstance(cell, AutogradCell) else THREADS)
-    installed = use(name, count)
+    installed = use(name, count, device)
     backend = backend_of(cell, torch.empty(0, device=device))
     torch.set_num_threads(count if backend.wants_torch_threads else 1)
-    reason = missing(next(iter(BACKENDS))) if name == AUTO and device.type == "cpu" else None
-    return Chosen(backend.name, installed, count, reason)
+    return Chosen(backend.name, installed, count, _why_not(cell, device, backend) if name == AUTO else None)
+
+
+def _why_not(cell: Cell, device: torch.device, backend: Backend) -> str | None:
+    """Why this is not the fastest backend made for a device, in one line; None: it is, or nothing is made for it."""
+    fastest = BACKENDS[of_device(device)[0]]
+    return None if fastest.name == backend.name else fastest.missing() or fastest.refuses(cell)

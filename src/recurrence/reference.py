@@ -4,13 +4,15 @@ With d_t = dL/d(state_t), total, and row vectors: δ_t = dL/da_t, v_t = δ_t W�
 Memory is laid out step by step (TRBH); the tensors returned are views of it as RTBH.
 """
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from src.cells import Cell, ExplicitCell, State, Weights
 from src.directions import Combination, Copies, Factors, Product, Tape
-from src.linalg import matmul, product
+from src.linalg import known, matmul, product
 from src.recurrence.backend import Backend, Gradients, Key, LayerRun, Pass, Run, Target
 from src.recurrence.inputs import input_gradients, inside, project
 from tasks.draws import generator, normal
@@ -20,6 +22,7 @@ class Reference(Backend):
     """Plain PyTorch, for every cell with a step back written down, on every device and in every precision."""
 
     name = "reference"
+    device: ClassVar[str | None] = None
     wants_torch_threads = True
 
     def __init__(self, threads: int) -> None:
@@ -27,6 +30,10 @@ class Reference(Backend):
 
     @classmethod
     def missing(cls) -> str | None:
+        return None
+
+    @classmethod
+    def refuses(cls, cell: Cell) -> str | None:
         return None
 
     def runs(self, cell: Cell, like: Tensor) -> bool:
@@ -68,7 +75,7 @@ class ReferenceRun(Run):
         self.cell = given.cell
         self.weights = given.weights
         length_R = given.length_R
-        if length_R is not None and bool((length_R == given.inputs.shape[1]).all()):
+        if length_R is not None and known((length_R == given.inputs.shape[1]).all()):
             length_R = None
         self.length_R = length_R
         self.inputs = inside(given.inputs, given.weights, length_R)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from src.linalg import works_ahead
 from src.population import Stack
 
 LIMIT = 1e10
@@ -27,7 +28,7 @@ class Clipped:
 
     norm_A: Tensor  # before clipping
     clipped_A: Tensor  # clipped or shrunk
-    diverged_A: Tensor | None = None  # None: nobody
+    diverged_A: Tensor | None = None  # None: nobody; on a device that would have to be waited for, always a tensor
 
 
 def clip(grad_AP: Tensor, threshold_A: Tensor) -> tuple[Tensor, Tensor]:
@@ -56,13 +57,16 @@ def clip_stack(stack: Stack) -> Clipped:
     """Applies each replica's θ (``settings["clip"]``, infinity: none) to the gradients of a stack, in place."""
     threshold_A = stack.settings["clip"]
     norm_A, clipped_A = clip(stack.grad_AP, threshold_A)
-    usable_A = (norm_A <= LIMIT) & finite(stack.theta_AP)
-    if bool(usable_A.all()):
+    finite_A = finite(stack.theta_AP)
+    usable_A = (norm_A <= LIMIT) & finite_A
+    ahead = works_ahead(usable_A)
+    if not ahead and bool(usable_A.all()):
         return Clipped(norm_A, clipped_A)
-    lost_A = ~usable_A & (threshold_A.isinf() | ~finite(stack.theta_AP))
-    shrunk_A = ~usable_A & ~lost_A
-    stack.grad_AP[~usable_A] = 0
+    unusable_A = ~usable_A
+    lost_A = unusable_A & (threshold_A.isinf() | ~finite_A)
+    shrunk_A = unusable_A & ~lost_A
+    stack.grad_AP.masked_fill_(unusable_A[:, None], 0.0)
     for W in stack.network.recurrent():
         assert W.grad is not None
-        W.grad[shrunk_A] = SHRINK * W.detach()[shrunk_A]
-    return Clipped(norm_A, clipped_A | shrunk_A, lost_A if bool(lost_A.any()) else None)
+        W.grad.copy_(torch.where(shrunk_A[:, None, None], SHRINK * W.detach(), W.grad))
+    return Clipped(norm_A, clipped_A | shrunk_A, lost_A if ahead or bool(lost_A.any()) else None)

@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 import pytorch_lightning as pl
+import torch
 
 from src.population import Population
-from tasks.batch import Batch, collate
+from src.training.ahead import Ahead, draw
+from tasks.batch import Batch
 from tasks.data import TrainingData
 from tasks.task import Task
 
@@ -22,24 +24,41 @@ class Sequences(pl.LightningDataModule):
         block: most updates in a block. Changes nothing but the speed.
         max_steps: updates of each replica.
         stops: no block crosses a multiple of these many updates, where something is tested or logged.
+        threads: that draw the next block while a device learns from the last one; 0: it is drawn when it is needed.
     """
 
-    def __init__(self, task: Task, population: Population, block: int, max_steps: int, stops: Sequence[int]) -> None:
+    def __init__(
+        self,
+        task: Task,
+        population: Population,
+        block: int,
+        max_steps: int,
+        stops: Sequence[int],
+        threads: int = 0,
+    ) -> None:
         super().__init__()
         self.population = population
         self.block = block
         self.max_steps = max_steps
         self.stops = tuple(stops)
         self.data = TrainingData(task)
+        self.ahead = Ahead(self.data, threads) if threads and not task.epochs else None
         self._seeds: list[int] = []  # of those whose sequences are in _epoch
         self._epoch: Batch | None = None
 
     def train_dataloader(self) -> "_Blocks":
         return _Blocks(self)
 
-    def length_of_next(self) -> int:
-        """Updates in the next block: up to the nearest stop, and never beyond max_steps."""
-        step = self.population.step
+    def transfer_batch_to_device(self, batch: Block, device: torch.device, dataloader_idx: int) -> Block:
+        """Sends a block's mini-batches; nobody waits for them to arrive."""
+        return [each.to(device) for each in batch]
+
+    def teardown(self, stage: str) -> None:
+        if self.ahead is not None:
+            self.ahead.close()
+
+    def length_at(self, step: int) -> int:
+        """Updates in the block that begins here: up to the nearest stop, and never beyond max_steps."""
         return min(self.block, self.max_steps - step, *(stop - step % stop for stop in self.stops))
 
     def next_block(self) -> Block:
@@ -47,7 +66,13 @@ class Sequences(pl.LightningDataModule):
         if self.data.task.epochs:
             return [self.epoch()]
         live = self.population.draws()
-        return [collate([self.data(seed, n + k) for seed, n in live]) for k in range(self.length_of_next())]
+        step = self.population.step
+        count = self.length_at(step)
+        if self.ahead is None:
+            return draw(self.data, live, count)
+        block = self.ahead.take(live, count)
+        self.ahead.begin([(seed, n + count) for seed, n in live], self.length_at(step + count))
+        return block
 
     def epoch(self) -> Batch:
         """The sequences of those who still learn, where a task is learned in epochs."""

@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 
+from src import recurrence
+from src.linalg import works_ahead
 from src.network import Carry, Network
 from src.population import Population, checkpoint
 from src.rundir import BUDGET, DIVERGED
 from src.training.data import Block
 from src.training.success import SuccessTest
-from src.training.update import Method, update
+from src.training.update import Method, Updated, update
 from tasks.batch import Batch
 from tasks.task import Task
 
@@ -64,6 +67,7 @@ class Training(pl.LightningModule):
         self.max_epochs = max_epochs
         self.config = config
         self.borders = borders
+        self.waiting: list[Updated] = []  # updates that were made and not yet recorded
 
     # -- training ----------------------------------------------------------------------------------------------------
 
@@ -76,6 +80,7 @@ class Training(pl.LightningModule):
                 self.epoch(batch, present)
             else:
                 self.update(_part(batch, present, self.population.live))
+        self.settle()
 
     def epoch(self, data: Batch, present: list[int]) -> None:
         """Goes once through the data: each replica's sequences part after part, in order, an update a part.
@@ -108,17 +113,46 @@ class Training(pl.LightningModule):
                 carry.select([live.index(replica) for replica in population.live])
 
     def update(self, batch: Batch, carry: Carry | None = None) -> None:
-        """Makes one update; then whoever diverged leaves."""
+        """Makes one update; then whoever diverged leaves: at once on the CPU, elsewhere at the end of the block."""
         population = self.population
         step = self.optimizers().step  # type: ignore[union-attr]
         borders = None if self.task.epochs else self.cuts(batch)
-        found = update(population.stack, batch, self.task, self.method, step, population.draws(), carry, borders)
-        population.record(found.metrics, found.diverged_A)
-        if found.diverged_A is not None:
-            diverged_A = found.diverged_A.cpu().numpy()
-            if self.task.graded:
-                self.test(np.flatnonzero(diverged_A).tolist(), full=True)
-            population.leave(diverged_A, DIVERGED)
+        draws = population.draws(ahead=len(self.waiting))
+        lost_A = self.waiting[-1].diverged_A if self.waiting else None
+        found = update(population.stack, batch, self.task, self.method, step, draws, carry, borders, lost_A)
+        self.waiting.append(found)
+        if self.task.epochs or not works_ahead(population.stack.theta_AP):
+            self.settle()
+
+    def settle(self) -> None:
+        """Records the updates that wait for it. A device is asked once for all of them who diverged, and when."""
+        waiting = self.waiting
+        self.waiting = []
+        if not waiting:
+            return
+        flags = [found.diverged_A for found in waiting if found.diverged_A is not None]
+        if not flags:
+            for found in waiting:
+                self.population.record(found.metrics)
+            return
+        rows = list(range(len(flags[0])))  # of those who have not diverged yet
+        for found, diverged_A in zip(waiting, recurrence.ask(torch.stack(flags)).numpy(), strict=True):
+            everybody = len(rows) == len(diverged_A)
+            metrics = found.metrics
+            if not everybody:
+                metrics = {name: value_A[rows] for name, value_A in metrics.items()}
+            self.note(metrics, diverged_A[rows])
+            rows = [row for row in rows if not diverged_A[row]]
+
+    def note(self, metrics: dict[str, Tensor], diverged_A: np.ndarray) -> None:
+        """Records one update of the living; whoever diverged in it is tested once more, and leaves."""
+        population = self.population
+        population.record(metrics, diverged_A)
+        if not diverged_A.any():
+            return
+        if self.task.graded:
+            self.test(np.flatnonzero(diverged_A).tolist(), full=True)
+        population.leave(diverged_A, DIVERGED)
 
     def cuts(self, batch: Batch) -> list[list[int]] | None:
         """Where the fresh sequences of each row are cut; None: nowhere.
@@ -126,7 +160,9 @@ class Training(pl.LightningModule):
         Where the only target is at the last step the parts are counted from there, so that the gradient reaches back
         one whole part.
         """
-        if self.borders is uncut:
+        live = self.population.live
+        longest = batch.inputs.shape[1]
+        if self.borders is uncut or all(len(self.borders(replica, longest)) <= 2 for replica in live):
             return None
         found = []
         for replica, length in zip(self.population.live, batch.length.tolist(), strict=True):

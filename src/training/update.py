@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from src.directions import Direction, Draws
+from src.linalg import known, sent
 from src.network import Carry
 from src.population import Optimizer, Stack
 from src.training.clipping import Clipped
@@ -54,6 +55,7 @@ def update(
     draws: Draws = (),
     carry: Carry | None = None,
     borders: Sequence[Sequence[int]] | None = None,
+    lost_A: Tensor | None = None,
 ) -> Updated:
     """Makes one update of all rows of a stack.
 
@@ -64,6 +66,8 @@ def update(
         carry: the states to begin with, replaced by those at the end.
         borders: of each row's sequences, from 0 to their length: the gradient does not cross them, see
             :func:`learn_in_parts`; None: it goes back to the first step.
+        lost_A: rows that have diverged before, and are still there because nobody has asked the device: they stay as
+            they are.
     """
     if borders is None:
         metrics = stack.network.learn(batch, task, method.direction, stack.settings, draws, carry)
@@ -72,14 +76,18 @@ def update(
     clipped = method.clipping(stack)
     if method.optimizer is None:
         stack.grad_AP.mul_(rates(stack.settings, draws)[:, None])
-    if clipped.diverged_A is None:
+    diverged_A = clipped.diverged_A
+    if diverged_A is None:
         step()
     else:
-        before = stack.theta_AP[clipped.diverged_A]
+        if lost_A is not None:
+            diverged_A = diverged_A | lost_A
+        before = stack.theta_AP.clone()
         step()
-        stack.theta_AP[clipped.diverged_A] = before  # an optimizer with a memory moves even without a gradient
+        # an optimizer with a memory moves even without a gradient
+        stack.theta_AP.copy_(torch.where(diverged_A[:, None], before, stack.theta_AP))
     metrics |= {"grad_norm": clipped.norm_A, "clipped": clipped.clipped_A}
-    return Updated(metrics, clipped.diverged_A)
+    return Updated(metrics, diverged_A)
 
 
 def rates(settings: dict[str, Tensor], draws: Draws) -> Tensor:
@@ -87,13 +95,13 @@ def rates(settings: dict[str, Tensor], draws: Draws) -> Tensor:
 
     Args:
         settings: ``lr`` and, where rates fall, ``half_life`` in updates; infinity: constant.
-        draws: each row's seed and updates so far; not asked for where all rates are constant.
+        draws: each row's seed and updates so far; on the CPU not asked for where all rates are constant.
     """
     lr_A = settings["lr"]
     half_life_A = settings.get("half_life")
-    if half_life_A is None or bool(half_life_A.isinf().all()):
+    if half_life_A is None or known(half_life_A.isinf().all()):
         return lr_A
-    updates_A = torch.tensor([updates for _, updates in draws], dtype=torch.float64, device=lr_A.device)
+    updates_A = sent(torch.tensor([updates for _, updates in draws], dtype=torch.float64), lr_A.device)
     return lr_A * torch.exp2(-updates_A / half_life_A).to(lr_A.dtype)
 
 

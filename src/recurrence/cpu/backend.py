@@ -12,8 +12,9 @@ from src.recurrence.cpu.direction import simplex
 from src.recurrence.cpu.layer import Linear, add_noise
 from src.recurrence.cpu.library import available, library, reason
 from src.recurrence.cpu.run import Run
-from src.recurrence.cpu.support import LOSSES, compiled, runs
+from src.recurrence.cpu.support import LOSSES, runs
 from src.recurrence.cpu.update import learn
+from src.recurrence.known import only_omega
 from src.recurrence.reference import Reference
 from tasks.draws import quantiles
 
@@ -22,6 +23,7 @@ class Compiled(Reference):
     """Fused loops in C++, float32: simple cells and LSTM, layers, noise, Ω, the simplex direction."""
 
     name = "fused"
+    device = "cpu"
     wants_torch_threads = False
 
     def __init__(self, threads: int) -> None:
@@ -43,7 +45,7 @@ class Compiled(Reference):
 
     def learn(self, given: Pass, target: Target, gradients: Weights, tape: Tape) -> tuple[Tensor, State] | None:
         known = tape.products is None or type(tape.combination) is SimplexCombination
-        if tape.keep or not known or not compiled(tape) or target.loss not in LOSSES:
+        if tape.keep or not known or not only_omega(tape) or target.loss not in LOSSES:
             return None
         return learn(given, target, gradients, tape, self.threads)
 

@@ -11,7 +11,8 @@ from src.recurrence.backend import Pass
 from src.recurrence.cpu import structs
 from src.recurrence.cpu.library import library
 from src.recurrence.cpu.structs import Input
-from src.recurrence.cpu.support import ACTIVATIONS, FORMS, compiled_term
+from src.recurrence.cpu.support import ACTIVATIONS, FORMS
+from src.recurrence.known import omega_of
 
 KINDS = {torch.int8: Input.SYMBOLS_8, torch.int64: Input.SYMBOLS_64, torch.float32: Input.VECTORS}
 
@@ -115,7 +116,7 @@ class Prepared:
 
     def add_omega(self, tape: Tape) -> None:
         """Asks for Ω beside the loss, a tape's one term. Its value is on the tape after the call."""
-        name, term = compiled_term(tape)
+        name, term = omega_of(tape)
         R = self.shape[0]
         if term.alpha_R.shape != (R,):
             raise ValueError(f"alpha has shape {tuple(term.alpha_R.shape)}, not ({R},)")

@@ -10,7 +10,7 @@ from src.recurrence.backend import Gradients, Pass
 from src.recurrence.cpu.call import Prepared
 from src.recurrence.cpu.memory import empty
 from src.recurrence.cpu.structs import Input
-from src.recurrence.cpu.support import compiled
+from src.recurrence.known import only_omega
 
 
 class Run(Prepared):
@@ -52,7 +52,7 @@ class Run(Prepared):
     def backward(self, dh_RTBH: Tensor | None, dlast: tuple[Tensor | None, ...], tape: Tape) -> Gradients:
         """See src.recurrence.backend.Run."""
         dense = self.call.input == Input.DENSE
-        by_factors = not compiled(tape)
+        by_factors = not only_omega(tape)
         every_factor = tape.keep or by_factors
         wants_products = tape.products is not None
         self.call.pad = every_factor or dense or wants_products

@@ -1,0 +1,8 @@
+"""The recurrence on GPUs: Triton kernels, all steps in one launch, for all replicas at once.
+
+Without a GPU the kernels run on CPU tensors in Triton's interpreter, if the environment has TRITON_INTERPRET=1.
+"""
+
+from src.recurrence.cuda.backend import Triton
+
+__all__ = ["Triton"]

@@ -1,0 +1,79 @@
+"""Blocks drawn by threads while a device learns from the one before."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import torch
+
+from tasks.batch import Batch, Pair, collate
+from tasks.data import TrainingData
+
+Live = Sequence[tuple[int, int]]
+"""Each replica's seed and updates so far."""
+
+
+def draw(data: TrainingData, live: Live, count: int) -> list[Batch]:
+    """The mini-batches of the next updates of these replicas."""
+    return [collate([data(seed, n + k) for seed, n in live]) for k in range(count)]
+
+
+class Ahead:
+    """Draws the block that is likely to be the next one, in memory that a GPU reads by itself.
+
+    What is drawn is a function of seed and update alone. A block that was begun for replicas of which some have left is
+    that of those who stay; one that was begun for anything else is thrown away.
+
+    Args:
+        data: what is drawn.
+        threads: that draw and collate.
+    """
+
+    def __init__(self, data: TrainingData, threads: int) -> None:
+        self.data = data
+        self.pool = ThreadPoolExecutor(threads)
+        self.leader = ThreadPoolExecutor(1)  # waits for the others, so that the caller need not
+        self.begun: tuple[Live, int, Future[list[Batch]]] | None = None
+
+    def take(self, live: Live, count: int) -> list[Batch]:
+        """The mini-batches of the next updates, from what was begun if they are there."""
+        begun = self.begun
+        self.begun = None
+        if begun is None:
+            return self._draw(live, count)
+        known, length, future = begun
+        block = future.result()
+        if length != count or not set(live) <= set(known):
+            return self._draw(live, count)
+        if list(live) == list(known):
+            return block
+        rows = [list(known).index(each) for each in live]
+        return [_ready(batch.select(rows)) for batch in block]
+
+    def begin(self, live: Live, count: int) -> None:
+        """Begins to draw the mini-batches of these updates."""
+        if live and count > 0:
+            self.begun = (live, count, self.leader.submit(self._draw, live, count))
+
+    def close(self) -> None:
+        """Lets the threads end."""
+        self.leader.shutdown(cancel_futures=True)
+        self.pool.shutdown(cancel_futures=True)
+
+    def _draw(self, live: Live, count: int) -> list[Batch]:
+        """Draws a block, a replica a thread; then puts it together, an update a thread."""
+
+        def of_replica(own: tuple[int, int]) -> list[Pair]:
+            seed, n = own
+            return [self.data(seed, n + k) for k in range(count)]
+
+        drawn = list(self.pool.map(of_replica, live))
+
+        def of_update(k: int) -> Batch:
+            return _ready(collate([own[k] for own in drawn]))
+
+        return list(self.pool.map(of_update, range(count)))
+
+
+def _ready(batch: Batch) -> Batch:
+    """The same in pinned memory, where there is a GPU to read it."""
+    return batch.pinned() if torch.cuda.is_available() else batch

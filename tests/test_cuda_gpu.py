@@ -1,0 +1,108 @@
+"""What needs a GPU: `make test-gpu`. Everything that does not is in the other files named test_cuda."""
+
+import numpy as np
+import pytest
+import torch
+
+from src import recurrence
+from src.directions import Omega
+from src.recurrence import REFERENCE, cuda
+from src.run import build, run
+from src.training.update import update
+from tests.conftest import compose
+from tests.test_cuda_kernels import learned, network_and_batch
+from tests.test_fused import KINDS, assert_as_exact, everything, problem
+
+TRITON = cuda.Triton.name
+GPU = "cuda"
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU; make test-gpu where there is one"),
+    pytest.mark.usefixtures("as_before"),
+]
+SIZES = [(1, 1, 3), (13, 20, 7), (50, 33, 12), (64, 20, 9), (100, 1, 6), (128, 20, 5)]
+
+
+def test_what_runs_here():
+    """The block to paste beside the results."""
+    import triton
+
+    own = torch.cuda.get_device_properties(0)
+    print(f"\n{own.name}, sm_{own.major}{own.minor}, {own.multi_processor_count} SMs, {own.total_memory >> 30} GB")
+    print(f"torch {torch.__version__}, CUDA {torch.version.cuda}, triton {triton.__version__}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_output_and_gradient(kind):
+    for number, (H, B, T) in enumerate(SIZES):
+        inputs = ("symbols", "vectors", "drive")[number % 3]
+        args = problem(kind, H, B, T, 3, inputs)
+        ours = everything(TRITON, torch.float32, *args, device=GPU)
+        single, exact = (everything(REFERENCE, dtype, *args) for dtype in (torch.float32, torch.float64))
+        assert_as_exact(ours, single, exact, (H, B, T, inputs))
+
+
+@pytest.mark.parametrize("kind", ["tanh", "lstm"])
+def test_a_thousand_steps(kind):
+    args = problem(kind, 50, 20, 1000, 2, "symbols")
+    ours = everything(TRITON, torch.float32, *args, device=GPU)
+    single, exact = (everything(REFERENCE, dtype, *args) for dtype in (torch.float32, torch.float64))
+    assert_as_exact(ours, single, exact, kind)
+
+
+@pytest.mark.parametrize("cell", ["smart_tanh", "lstm"])
+@pytest.mark.parametrize("task_name", ["temporal_order", "addition", "memorization_5bit"])
+def test_a_whole_update(task_name, cell):
+    task, network, batch = network_and_batch(cell, task_name)
+    settings = {"alpha": torch.tensor([0.5, 0.0, 2.0])}
+    wanted = learned(REFERENCE, task, network, batch, Omega(), settings)
+    network.to(GPU)
+    for p in network.parameters():
+        p.grad = torch.zeros_like(p)
+    on_gpu = {name: value.to(GPU) for name, value in settings.items()}
+    ours = learned(TRITON, task, network, batch.to(torch.device(GPU)), Omega(), on_gpu)
+    for name in wanted:
+        torch.testing.assert_close(ours[name].cpu(), wanted[name], rtol=2e-4, atol=2e-6, equal_nan=True, msg=name)
+
+
+def trained(*overrides, updates=20):
+    """Parameters by name after some updates on the GPU, during which nothing may wait for it."""
+    experiment = build(compose("trainer.accelerator=gpu", "block=20", *overrides))
+    module, population = experiment.module, experiment.module.population
+    recurrence.use(TRITON)
+    module.network.to(GPU)
+    step = module.configure_optimizers().step
+    population.begin()
+    block = [batch.to(torch.device(GPU)) for batch in experiment.data.next_block()[:updates]]
+    torch.cuda.synchronize()
+    for number, batch in enumerate(block):
+        torch.cuda.set_sync_debug_mode("error" if number else "default")  # the first one compiles
+        try:
+            update(population.stack, batch, module.task, module.method, step, population.draws(number))
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    experiment.data.teardown("fit")
+    return {name: p.cpu() for name, p in population.parameters().items()}
+
+
+@pytest.mark.parametrize("overrides", [[], ["cell=lstm"], ["task.max_length=80"], ["optimizer=simplex"]])
+def test_nothing_waits_and_the_bits_are_the_same_again(overrides):
+    first, again = trained(*overrides), trained(*overrides)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_neighbours_change_nothing_beyond_rounding():
+    """Seed 7 alone, and as the third of eight."""
+    alone, packed = trained("seed=7", "replicas=1"), trained("seed=5", "replicas=8")
+    for name in alone:
+        torch.testing.assert_close(alone[name][0], packed[name][2], rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_whole_runs_learn_as_on_the_cpu(tmp_path):
+    losses = []
+    for accelerator in ("cpu", "gpu"):
+        cfg = compose(f"trainer.accelerator={accelerator}", "trainer.max_steps=60", "success.check_every=30")
+        population = run(cfg, tmp_path / accelerator)
+        losses.append(population.means["check"]["loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-3)
