@@ -24,7 +24,7 @@ from src.config import ConfigurationError, refuse
 from src.config.again import continued, is_override
 from src.config.errors import first_line
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
-from src.config.resume import is_done
+from src.config.resume import configuration, is_done
 from src.jobs import Jobs
 from src.launchers import is_of_a_plugin, prefer_our_files
 from src.rundir import RunDirectory
@@ -70,11 +70,19 @@ def take_up(cfg: DictConfig, directory: Path) -> float | None:
     if not run.has_checkpoint or cfg.get("overwrite"):
         return None
     if is_done(cfg, run):
+        take_budget(cfg, run)
         print(f"{directory}: done", file=sys.stderr)
         return success_rate(run)
     run.failure_file.unlink(missing_ok=True)
     cfg.resume = str(directory)
     return None
+
+
+def take_budget(cfg: DictConfig, run: RunDirectory) -> None:
+    """Gives a run whose replicas have all come to an end the larger budget of its sweep: it would change nothing."""
+    before = configuration(run)["trainer"]
+    if any((cfg.trainer[key] or 0) > (before[key] or 0) for key in ("max_steps", "max_epochs")):
+        run.write_configuration(cfg)
 
 
 def success_rate(run: RunDirectory) -> float:
@@ -111,6 +119,12 @@ def end_if_starved(error: Exception) -> None:
     if line is not None:
         print(f"error: {line}", file=sys.stderr)
         raise SystemExit(1) from error
+
+
+def is_of_composition(error: BaseException) -> bool:
+    """Whether Hydra raised it when it put the configuration together."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return str(frames[-1].f_globals.get("__name__", "")).startswith("hydra._internal.defaults")
 
 
 def quiet_about_disks() -> None:
@@ -175,8 +189,8 @@ def main() -> None:
         raise
     except Exception as error:
         end_if_starved(error)
-        if str(error).startswith("Config group override"):  # Hydra's words for group=null
-            refuse(f"{text}: a group needs a choice" for text in overrides if text.endswith("=null"))
+        if is_of_composition(error):  # a choice of a group that is no word
+            refuse(diagnose(overrides, error))
         if Jobs.sweep is None or not is_of_a_plugin(error):
             raise
         report_lost(Jobs.sweep, error)

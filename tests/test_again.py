@@ -12,6 +12,7 @@ import time
 import pandas as pd
 import pytest
 import torch
+from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from src.config.again import continued, quoted
@@ -244,3 +245,15 @@ def test_curves_say_what_a_sweep_lacks(tmp_path, whole):
     shown = subprocess.run([sys.executable, "-m", "src.curves", sweep], cwd=ROOT, capture_output=True, text=True)
     assert "1 of 5 jobs have ended" in shown.stdout and shown.returncode == 0
     assert missing([whole]) == []
+
+
+def test_a_job_that_needs_no_larger_budget_takes_it_all_the_same(tmp_path):
+    """All replicas have solved the task: with its old budget the job would have a line of its own in the figure."""
+    keys = ["experiment=smoke", "replicas=2", "threads=1", "success.max_error=0.99", "success.check_every=20"]
+    sweep = ["-m", *keys, "optimizer=msgd,msgd_c", f"hydra.sweep.dir={tmp_path}"]
+    finished(*sweep, "trainer.max_steps=100")
+    _, err = finished(f"resume={tmp_path}", "trainer.max_steps=200")
+    assert err.count(": done") == 2
+    assert {OmegaConf.load(file).trainer.max_steps for file in tmp_path.glob("*/config.yaml")} == {200}
+    finished(f"resume={tmp_path}", "trainer.max_steps=50")  # a smaller one is none
+    assert {OmegaConf.load(file).trainer.max_steps for file in tmp_path.glob("*/config.yaml")} == {200}

@@ -28,6 +28,9 @@ COPIES, COPIES_OF_TORCH = 12, 20
 KEPT, KEPT_OF_LAYERS = 12, 2
 """Numbers that are kept per step, sequence, unit and gate: by the reference, and by compiled layers on each other."""
 
+MEASURED = 160_000_000
+"""Bytes that diagnostics take, however many replicas there are."""
+
 TESTED = 1000
 """Sequences of a success test that are there at a time."""
 
@@ -80,7 +83,8 @@ def estimate(cfg: DictConfig, task: Task, architecture: Architecture) -> Need:
     tested = min(TESTED, cfg.success.sequences) if task.graded else 0
     each = FLOAT * copies * parameters
     each += sequence_bytes(task) * longest // task.length * (block * task.batch_size + 2 * tested)
-    fixed = 0
+    diagnostics = cfg.callbacks.get("diagnostics")
+    fixed = MEASURED if diagnostics is not None and diagnostics.every is not None else 0
     plain = cfg.recurrence == REFERENCE or isinstance(cell, AutogradCell)
     if plain or (cfg.recurrence == AUTO and missing_backend(FUSED) is not None):
         each += FLOAT * longest * columns * layers * (KEPT * task.batch_size + tested)

@@ -24,7 +24,7 @@ HARMS = {
 PARTS = 4
 """Into which the calls are divided, for several processes."""
 
-STRIDE = {"a full disk": 1, "a bad block": 2, "killed": 1, "no memory": 1} if FULL else dict.fromkeys(HARMS, 37)
+STRIDE = {"a full disk": 1, "a bad block": 3, "killed": 1, "no memory": 1} if FULL else dict.fromkeys(HARMS, 53)
 """Of so many calls one is chosen."""
 
 
@@ -69,7 +69,7 @@ def test_a_sweep_goes_on_whatever_call_failed(harm, server, undisturbed, tmp_pat
     _, whole = undisturbed
     directory = tmp_path / "sweep"
     calls = server.run(*SWEEP, f"hydra.sweep.dir={directory}", fault=harmed(harm, directory, 0)).counted
-    chosen = range(1, calls + 1, 13 if FULL else 211)
+    chosen = range(1, calls + 1, 29 if FULL else 331)
     for call in chosen:
         shutil.rmtree(directory)
         ended = server.run(*SWEEP, f"hydra.sweep.dir={directory}", fault=harmed(harm, directory, call))
