@@ -17,7 +17,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import check, refuse
-from src.config.again import key_of
+from src.config.again import command_of, key_of
 from src.config.keys import leaves
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
 from src.config.resume import changed_keys
@@ -60,7 +60,14 @@ class Jobs(Callback):
         """Refuses a job that cannot run, and a sweep that is started as a single job."""
         if config.hydra.sweeper.get("params") and config.resume is None:
             refuse([f"hydra.mode=RUN: {config.name} is a sweep; leave hydra.mode out or add -m"])
-        problems = check(config) or unchosen(config, config.hydra.overrides.task) or occupied(config)
+        problems = check(config) or unchosen(config, config.hydra.overrides.task)
+        if problems:
+            refuse(problems)
+        try:
+            self.lock.enter_context(RunDirectory(config.hydra.run.dir).locked())
+        except InUse as problem:
+            refuse([str(problem)])
+        problems = occupied(config)
         if problems:
             refuse(problems)
 
@@ -77,6 +84,10 @@ class Jobs(Callback):
         self.jobs = len(jobs)
         self.begun = perf_counter()
         Jobs.sweep = Sweep(Path(config.hydra.sweep.dir), directories_of(config, jobs), in_slurm(config))
+        RunDirectory(Jobs.sweep.directory).write_command(command_of(config.hydra))
+        if config.get("overwrite"):
+            for run in map(RunDirectory, Jobs.sweep.known):
+                run.clear()
         if Jobs.sweep.known:
             list_jobs(Jobs.sweep, jobs)
         if config.hydra.sweeper._target_ != BASIC:  # others do not leave what resume reads
@@ -150,8 +161,6 @@ def duration(seconds: float) -> str:
 def occupied(config: DictConfig) -> list[str]:
     """A problem where a single run's directory holds another run, or where one is at work there."""
     run = RunDirectory(config.hydra.run.dir)
-    if run.is_locked():
-        return [f"{run}: a run is at work there"]
     if config.resume is None and run.has_checkpoint and not config.get("overwrite"):
         return [f"{run}: holds a run already; resume={run} goes on with it, overwrite=true replaces it"]
     return []

@@ -79,7 +79,8 @@ def estimate(cfg: DictConfig, task: Task, architecture: Architecture) -> Need:
     longest = int((task.max_length or task.length) * (1 + cfg.task.get("stretch", 0)))
     parameters = layers * columns * (cell.hidden_size + task.inputs + 1) + cell.hidden_size * task.outputs
     copies = COPIES_OF_TORCH if "step" in cfg.optimizer else COPIES
-    block = 1 if task.epochs else cfg.block + DRAW
+    updates = min(cfg.block, cfg.trainer.max_steps, cfg.success.check_every)
+    block = 1 if task.epochs else updates + DRAW
     tested = min(TESTED, cfg.success.sequences) if task.graded else 0
     each = FLOAT * copies * parameters
     each += sequence_bytes(task) * longest // task.length * (block * task.batch_size + 2 * tested)

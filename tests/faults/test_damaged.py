@@ -118,7 +118,10 @@ def test_a_damaged_sweep(name, server, left, tmp_path):
             damage(directory / name)
             given = f"resume={directory}" if module == "src.train" else str(directory)
             ended = checked(server.run(given, module=module))
-            if module == "src.train" and ended.status == 0:
-                assert differences(whole / "1_seed=7", directory / "1_seed=7") == [], (name, damage)
+            assert differences(whole / "1_seed=7", directory / "1_seed=7") == [], (name, damage)
+            if module == "src.train" and ended.status == 0:  # all is as it was, or has been mended
+                assert differences(whole / "0_seed=0", directory / "0_seed=0") == [], (name, damage)
+                table = (directory / "success_rate.csv").read_text()
+                assert table == (whole / "success_rate.csv").read_text(), (name, damage)
             tried += 1
     note(f"damaged: {name} of a sweep", tried=tried, tracebacks=0, different=0)

@@ -81,3 +81,29 @@ def test_a_sweep_goes_on_whatever_call_failed(harm, server, undisturbed, tmp_pat
             assert differences(whole / job, directory / job) == [], (call, ended.err)
         assert (directory / "success_rate.csv").read_text() == (whole / "success_rate.csv").read_text()
     note(f"{harm}: calls of a sweep", tried=len(chosen), lost=0, different=0, tracebacks=0)
+
+
+@pytest.mark.parametrize("harm", ["a full disk", "killed"])
+def test_going_on_may_fail_too(harm, server, undisturbed, tmp_path):
+    """A run that was killed in its middle; then the resuming of it fails or is killed; then it goes on."""
+    whole, _ = undisturbed
+    left, directory = tmp_path / "left", tmp_path / "run"
+    calls = server.run(*RUN, f"hydra.run.dir={directory}", fault=harmed("killed", directory, 0)).counted
+    middle = round(0.7 * calls)
+    shutil.rmtree(directory)
+    server.run(*RUN, f"hydra.run.dir={directory}", fault=harmed("killed", directory, middle))
+    shutil.move(directory, left)
+    shutil.copytree(left, directory)
+    calls = server.run(f"resume={directory}", fault=harmed(harm, directory, 0)).counted
+    chosen = range(1, calls + 1, 4 if FULL else 61)
+    for call in chosen:
+        shutil.rmtree(directory)
+        shutil.copytree(left, directory)
+        ended = server.run(f"resume={directory}", fault=harmed(harm, directory, call))
+        assert ended.status in ((-9,) if harm == "killed" else (0, 1)), (call, ended)
+        assert "Traceback" not in ended.err, (call, ended.err)
+        again = server.run(f"resume={directory}")
+        over = again.status == 2 and ("nothing is left" in again.err or "updates already" in again.err)
+        assert again.status == 0 or over, (call, again)
+        assert differences(whole, directory) == [], call
+    note(f"{harm}: calls of going on", tried=len(chosen), lost=0, different=0, tracebacks=0)
