@@ -51,7 +51,7 @@ class Jobs(Callback):
         self.begun = 0.0
         self.job_begun = 0.0
         self.took: list[float] = []  # seconds of each job that was trained
-        self.lock = ExitStack()  # of the sweep's directory, until the process ends
+        self.lock = ExitStack()  # of the directory of a run or a sweep, until the process ends
 
     def __reduce__(self) -> Any:
         return in_another_process, (common(),)
@@ -63,10 +63,7 @@ class Jobs(Callback):
         problems = check(config) or unchosen(config, config.hydra.overrides.task)
         if problems:
             refuse(problems)
-        try:
-            self.lock.enter_context(RunDirectory(config.hydra.run.dir).locked())
-        except InUse as problem:
-            refuse([str(problem)])
+        self.take(config.hydra.run.dir, "a run is")
         problems = occupied(config)
         if problems:
             refuse(problems)
@@ -76,10 +73,7 @@ class Jobs(Callback):
         problems = launcher_problems(config) or sweep_problems(config)
         if problems:
             refuse(problems)
-        try:
-            self.lock.enter_context(RunDirectory(config.hydra.sweep.dir).locked())
-        except InUse as problem:
-            refuse([str(problem).replace("a run is", "a sweep is")])
+        self.take(config.hydra.sweep.dir, "a sweep is")
         jobs = jobs_of(config)
         self.jobs = len(jobs)
         self.begun = perf_counter()
@@ -96,6 +90,16 @@ class Jobs(Callback):
             from src.slurm import ask_the_queue  # an extra
 
             ask_the_queue()
+
+    def take(self, directory: str, words: str) -> None:
+        """Locks a directory until the process ends; ends the program where that cannot be: Hydra would only warn."""
+        try:
+            self.lock.enter_context(RunDirectory(directory).locked())
+        except InUse as problem:
+            refuse([str(problem).replace("a run is", words)])
+        except OSError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(1) from error
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Says how far a sweep is, where its jobs run one after the other in this process."""

@@ -105,8 +105,8 @@ def command_of(settings: Any) -> dict[str, list[str]]:
     Args:
         settings: Hydra's own part of a configuration.
     """
-    overrides = settings.overrides
-    return {"overrides": _texts(overrides.task), "hydra": _texts(overrides.hydra), "own_folder": _own_folder(settings)}
+    found = {part: _texts(settings.overrides[part]) if part in settings.overrides else [] for part in ("task", "hydra")}
+    return {"overrides": found["task"], "hydra": found["hydra"], "own_folder": _own_folder(settings)}
 
 
 def _directory(override: str) -> Path | None:

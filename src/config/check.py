@@ -49,12 +49,18 @@ def check(cfg: DictConfig) -> list[str]:
         wrong.note(key, f"{key}: is missing")
     unknown_success_keys(cfg, wrong)
     problems = wrong.problems
-    strange = untrusted(cfg, importing=True) if cfg.get("resume") else []
+    strange = untrusted(without_hydra(cfg), importing=True) if cfg.get("resume") else []
     problems += [f"resume={cfg.resume}: names {name}, which is no class made from ours" for name in strange]
     if not missing and not strange:
         objects = object_problems(cfg, wrong)
         problems += [*objects, *problems_between_keys(cfg, wrong, usable=not objects)]
     return [one_line(problem) for problem in problems]
+
+
+def without_hydra(cfg: DictConfig) -> dict[str, Any]:
+    """The configuration as plain dictionaries, without Hydra's own part."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=False)
+    return {key: value for key, value in plain.items() if key != "hydra"}
 
 
 def one_line(text: str) -> str:

@@ -76,14 +76,18 @@ def estimate(cfg: DictConfig, task: Task, architecture: Architecture) -> Need:
     cell = architecture.cell
     columns = cell.gates * cell.hidden_size
     layers = architecture.layers + architecture.dense
-    longest = int((task.max_length or task.length) * (1 + cfg.task.get("stretch", 0)))
+    width = architecture.dense_size or cell.hidden_size
+    steps, of_sequence = sequence(task)
+    stretched = (task.max_length or task.length) / task.length * (1 + cfg.task.get("stretch", 0))
+    longest = int(steps * stretched)
     parameters = layers * columns * (cell.hidden_size + task.inputs + 1) + cell.hidden_size * task.outputs
+    parameters += architecture.dense * width * (width + task.inputs + 1) + (architecture.dense > 0) * width * columns
     copies = COPIES_OF_TORCH if "step" in cfg.optimizer else COPIES
     updates = min(cfg.block, cfg.trainer.max_steps, cfg.success.check_every)
     block = 1 if task.epochs else updates + DRAW
     tested = min(TESTED, cfg.success.sequences) if task.graded else 0
     each = FLOAT * copies * parameters
-    each += sequence_bytes(task) * longest // task.length * (block * task.batch_size + 2 * tested)
+    each += int(of_sequence * stretched) * (block * task.batch_size + 2 * tested)
     diagnostics = cfg.callbacks.get("diagnostics")
     fixed = MEASURED if diagnostics is not None and diagnostics.every is not None else 0
     plain = cfg.recurrence == REFERENCE or isinstance(cell, AutogradCell)
@@ -98,7 +102,7 @@ def estimate(cfg: DictConfig, task: Task, architecture: Architecture) -> Need:
     return Need(fixed, each)
 
 
-def sequence_bytes(task: Task) -> int:
-    """What one sequence and its targets take, of the nominal length."""
+def sequence(task: Task) -> tuple[int, int]:
+    """Steps of one sequence of the nominal length, and the bytes that it and its targets take."""
     inputs, target = task.draw(task.length, 1, generator(0, Stream.DATA, 0), Split.TRAIN)
-    return np.asarray(inputs).nbytes + np.asarray(target).nbytes
+    return len(inputs), np.asarray(inputs).nbytes + np.asarray(target).nbytes

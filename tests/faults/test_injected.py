@@ -21,10 +21,10 @@ HARMS = {
     "killed": Fault("", FILES, kills=True),
     "no memory": Fault("", ALLOCATE, error=errno.ENOMEM, once=True, large=LARGE),
 }
-PARTS = 4
+PARTS = 4 if FULL else 1
 """Into which the calls are divided, for several processes."""
 
-STRIDE = {"a full disk": 1, "a bad block": 3, "killed": 1, "no memory": 1} if FULL else dict.fromkeys(HARMS, 53)
+STRIDE = {"a full disk": 1, "a bad block": 3, "killed": 1, "no memory": 1} if FULL else dict.fromkeys(HARMS, 61)
 """Of so many calls one is chosen."""
 
 
@@ -64,12 +64,12 @@ def test_a_run_goes_on_whatever_call_failed(harm, part, server, undisturbed, tmp
     note(f"{harm}: calls of a run", tried=len(chosen), lost=0, different=0, tracebacks=0)
 
 
-@pytest.mark.parametrize("harm", ["a full disk", "killed"])
+@pytest.mark.parametrize("harm", ["a full disk", "killed"] if FULL else ["killed"])
 def test_a_sweep_goes_on_whatever_call_failed(harm, server, undisturbed, tmp_path):
     _, whole = undisturbed
     directory = tmp_path / "sweep"
     calls = server.run(*SWEEP, f"hydra.sweep.dir={directory}", fault=harmed(harm, directory, 0)).counted
-    chosen = range(1, calls + 1, 29 if FULL else 331)
+    chosen = range(1, calls + 1, 29 if FULL else 401)
     for call in chosen:
         shutil.rmtree(directory)
         ended = server.run(*SWEEP, f"hydra.sweep.dir={directory}", fault=harmed(harm, directory, call))
@@ -83,7 +83,7 @@ def test_a_sweep_goes_on_whatever_call_failed(harm, server, undisturbed, tmp_pat
     note(f"{harm}: calls of a sweep", tried=len(chosen), lost=0, different=0, tracebacks=0)
 
 
-@pytest.mark.parametrize("harm", ["a full disk", "killed"])
+@pytest.mark.parametrize("harm", ["a full disk", "killed"] if FULL else ["killed"])
 def test_going_on_may_fail_too(harm, server, undisturbed, tmp_path):
     """A run that was killed in its middle; then the resuming of it fails or is killed; then it goes on."""
     whole, _ = undisturbed
@@ -95,7 +95,7 @@ def test_going_on_may_fail_too(harm, server, undisturbed, tmp_path):
     shutil.move(directory, left)
     shutil.copytree(left, directory)
     calls = server.run(f"resume={directory}", fault=harmed(harm, directory, 0)).counted
-    chosen = range(1, calls + 1, 4 if FULL else 61)
+    chosen = range(1, calls + 1, 4 if FULL else 71)
     for call in chosen:
         shutil.rmtree(directory)
         shutil.copytree(left, directory)
