@@ -16,7 +16,7 @@ from src.config.trusted import import_modules
 from src.results import run_plots
 from src.results.tables import show_evaluation
 from src.run import settle_recurrence
-from src.rundir import EVALUATION, figure_files, table_file
+from src.rundir import EVALUATION, figure_files, replaced, table_file, write_frame
 from src.trained import Trained, load_population
 from tasks.data import evaluation_batch
 from tasks.task import Task
@@ -82,10 +82,11 @@ def run(directory: Path, overrides: Sequence[str], out: Path) -> pd.DataFrame:
     tasks = [hydra.utils.instantiate(cfg.task, length=length) for length in lengths]
     table = evaluate(population, tasks, cfg.success.sequences)
     out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(table_file(out, EVALUATION), index=False, float_format="%.6g")
+    write_frame(table, table_file(out, EVALUATION))
     figure = run_plots.evaluation(table, trained_on)
     for file in figure_files(out, EVALUATION):
-        figure.savefig(file, dpi=150)
+        with replaced(file) as partial:
+            figure.savefig(partial, dpi=150, format=file.suffix[1:])
     show_evaluation(table)
     Console().print(f"in {out}: {EVALUATION}.csv, {EVALUATION}.png (and .svg)", soft_wrap=True)
     return table

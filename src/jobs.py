@@ -17,7 +17,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import check, refuse
-from src.config.again import key_of
+from src.config.again import command_of, key_of
 from src.config.keys import leaves
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
 from src.config.resume import changed_keys
@@ -51,7 +51,7 @@ class Jobs(Callback):
         self.begun = 0.0
         self.job_begun = 0.0
         self.took: list[float] = []  # seconds of each job that was trained
-        self.lock = ExitStack()  # of the sweep's directory, until the process ends
+        self.lock = ExitStack()  # of the directory of a run or a sweep, until the process ends
 
     def __reduce__(self) -> Any:
         return in_another_process, (common(),)
@@ -60,7 +60,11 @@ class Jobs(Callback):
         """Refuses a job that cannot run, and a sweep that is started as a single job."""
         if config.hydra.sweeper.get("params") and config.resume is None:
             refuse([f"hydra.mode=RUN: {config.name} is a sweep; leave hydra.mode out or add -m"])
-        problems = check(config) or unchosen(config, config.hydra.overrides.task) or occupied(config)
+        problems = check(config) or unchosen(config, config.hydra.overrides.task)
+        if problems:
+            refuse(problems)
+        self.take(config.hydra.run.dir, "a run is")
+        problems = occupied(config)
         if problems:
             refuse(problems)
 
@@ -69,14 +73,15 @@ class Jobs(Callback):
         problems = launcher_problems(config) or sweep_problems(config)
         if problems:
             refuse(problems)
-        try:
-            self.lock.enter_context(RunDirectory(config.hydra.sweep.dir).locked())
-        except InUse as problem:
-            refuse([str(problem).replace("a run is", "a sweep is")])
+        self.take(config.hydra.sweep.dir, "a sweep is")
         jobs = jobs_of(config)
         self.jobs = len(jobs)
         self.begun = perf_counter()
         Jobs.sweep = Sweep(Path(config.hydra.sweep.dir), directories_of(config, jobs), in_slurm(config))
+        RunDirectory(Jobs.sweep.directory).write_command(command_of(config.hydra))
+        if config.get("overwrite"):
+            for run in map(RunDirectory, Jobs.sweep.known):
+                run.clear()
         if Jobs.sweep.known:
             list_jobs(Jobs.sweep, jobs)
         if config.hydra.sweeper._target_ != BASIC:  # others do not leave what resume reads
@@ -85,6 +90,16 @@ class Jobs(Callback):
             from src.slurm import ask_the_queue  # an extra
 
             ask_the_queue()
+
+    def take(self, directory: str, words: str) -> None:
+        """Locks a directory until the process ends; ends the program where that cannot be: Hydra would only warn."""
+        try:
+            self.lock.enter_context(RunDirectory(directory).locked())
+        except InUse as problem:
+            refuse([str(problem).replace("a run is", words)])
+        except OSError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(1) from error
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Says how far a sweep is, where its jobs run one after the other in this process."""
@@ -150,8 +165,6 @@ def duration(seconds: float) -> str:
 def occupied(config: DictConfig) -> list[str]:
     """A problem where a single run's directory holds another run, or where one is at work there."""
     run = RunDirectory(config.hydra.run.dir)
-    if run.is_locked():
-        return [f"{run}: a run is at work there"]
     if config.resume is None and run.has_checkpoint and not config.get("overwrite"):
         return [f"{run}: holds a run already; resume={run} goes on with it, overwrite=true replaces it"]
     return []

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -85,24 +85,39 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]
     Raises:
         OSError: it cannot be written.
     """
+    with replaced(path) as partial, partial.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for row in rows:
+            writer.writerow([_cell(value) for value in row])
+
+
+def write_frame(table: "pd.DataFrame", path: Path) -> None:
+    """Writes a whole csv file or leaves the former one.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with replaced(path) as partial:
+        table.to_csv(partial, index=False, float_format="%.6g")
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Gives another path to write to; what is there at the end takes the place of the former file, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written; the message names the file.
+    """
     partial = path.with_name(path.name + ".part")
     try:
-        with partial.open("w", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns)
-            for row in rows:
-                writer.writerow([_cell(value) for value in row])
-            _to_disk(file)
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from error
-    os.replace(partial, path)
-
-
-def _to_disk(file: TextIO) -> None:
-    """Brings what was written to the disk, so that a renaming cannot come before it."""
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _cell(value: Any) -> Any:
@@ -162,6 +177,9 @@ RESULTS_FILE = "results.csv"
 FAILURE_FILE = "error.txt"
 """What ended a job of a sweep that failed."""
 
+_held: set[Path] = set()
+"""Directories that this process has locked."""
+
 LEFT_BY_A_RUN = (
     "checkpoints/last.ckpt",
     "checkpoints/previous.ckpt",
@@ -207,6 +225,7 @@ class RunDirectory:
         self.previous_checkpoint_file = self.path / "checkpoints" / PREVIOUS
         self.diagnostics_file = self.path / "diagnostics.npz"
         self.failure_file = self.path / FAILURE_FILE
+        self.command_file = self.path / "command.yaml"
         self.lock_file = self.path / ".lock"
         self.closed_file = self.path / ".closed"
 
@@ -227,18 +246,27 @@ class RunDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps other runs out of the directory while this one is at work; a lock ends with its process.
+        """Keeps other runs out of the directory while this one is at work; a lock ends with its process, which may ask
+        for it again.
 
         Raises:
             InUse: another run is at work there.
         """
+        place = self.path.resolve()
+        if place in _held:
+            yield
+            return
         self.path.mkdir(parents=True, exist_ok=True)
         with self.lock_file.open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise InUse(f"{self}: a run is at work there") from error
-            yield
+            _held.add(place)
+            try:
+                yield
+            finally:
+                _held.discard(place)
 
     def is_locked(self) -> bool:
         """Whether a run is at work there."""
@@ -264,22 +292,26 @@ class RunDirectory:
 
     def close(self) -> None:
         """Notes that the run has come to its end."""
+        self.failure_file.unlink(missing_ok=True)
         self.closed_file.touch()
 
     def open(self) -> None:
         """Notes that a run begins or goes on."""
         self.closed_file.unlink(missing_ok=True)
+        self.checkpoint_file.parent.mkdir(exist_ok=True)
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
     def write_configuration(self, cfg: DictConfig) -> None:
         """Writes config.yaml, the configuration that counts; makes the directory if there is none."""
         self.path.mkdir(parents=True, exist_ok=True)
-        partial = self.config_file.with_name("config.yaml.part")
-        with partial.open("w") as file:
-            file.write(OmegaConf.to_yaml(cfg, resolve=False))
-            _to_disk(file)
-        os.replace(partial, self.config_file)
+        with replaced(self.config_file) as partial:
+            partial.write_text(OmegaConf.to_yaml(cfg, resolve=False))
+
+    def write_command(self, command: dict[str, Any]) -> None:
+        """Writes command.yaml, what ``resume`` repeats, of a run or of a sweep. Hydra's own files may be torn."""
+        with replaced(self.command_file) as partial:
+            partial.write_text(OmegaConf.to_yaml(command))
 
     def write_results(self, rows: Iterable[Sequence[Any]]) -> None:
         """Writes results.csv; rows are as RESULTS says."""
@@ -293,9 +325,8 @@ class RunDirectory:
         """Writes diagnostics.npz whole, or leaves the former one."""
         import numpy as np
 
-        partial = self.diagnostics_file.with_name("diagnostics.part.npz")
-        np.savez(partial, **arrays)
-        os.replace(partial, self.diagnostics_file)
+        with replaced(self.diagnostics_file) as partial, partial.open("wb") as file:
+            np.savez(file, **arrays)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -342,13 +373,13 @@ class RunDirectory:
 
 
 def runs_under(directories: Iterable[str | Path]) -> list[RunDirectory]:
-    """Every run at any depth that left results and a configuration, each once, in the order of their paths."""
+    """Every run at any depth that left results, each once, in the order of their paths."""
     files: set[Path] = set()
     for directory in directories:
         for file in Path(directory).rglob(RESULTS_FILE):
             files.add(file.resolve())
     runs = [RunDirectory(file.parent) for file in sorted(files)]
-    return [run for run in runs if run.config_file.is_file()]
+    return [run for run in runs if run.config_file.is_file() or run.has_checkpoint]
 
 
 def failures_under(directory: str | Path) -> list[Path]:

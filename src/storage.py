@@ -33,7 +33,7 @@ def write(file: Path, content: dict[str, Any]) -> None:
     """
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(exist_ok=True)
     partial = file.with_name(file.name + ".part")
     try:
         with partial.open("wb") as target:

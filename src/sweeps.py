@@ -36,11 +36,12 @@ def report_sweep(directory: Path) -> bool:
     from src.results.report import report
 
     try:
-        report([directory])
+        skipped: list[str] = []
+        report([directory], skipped=skipped)
     except Exception as error:  # Hydra would only warn, and go on with the next job
         print(f"error: {directory}: no tables: {first_line(error)}", file=sys.stderr)
         return False
-    return True
+    return not skipped
 
 
 def name_jobs(sweep: Sweep) -> bool:

@@ -18,13 +18,13 @@ from typing import NoReturn
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from src.config import ConfigurationError, refuse
-from src.config.again import continued, is_override
+from src.config.again import command_of, continued, is_override
 from src.config.errors import first_line
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
-from src.config.resume import is_done
+from src.config.resume import configuration, is_done
 from src.jobs import Jobs
 from src.launchers import is_of_a_plugin, prefer_our_files
 from src.rundir import RunDirectory
@@ -40,6 +40,7 @@ def job(cfg: DictConfig) -> float | None:
     from src.run import run  # torch and Lightning: seconds that --help and a refusal need not wait for
 
     directory = Path(HydraConfig.get().runtime.output_dir)
+    RunDirectory(directory).write_command(command_of(HydraConfig.get()))
     if HydraConfig.get().mode != RunMode.MULTIRUN:
         try:
             population = run(cfg, directory)
@@ -67,14 +68,36 @@ def take_up(cfg: DictConfig, directory: Path) -> float | None:
         its success rate if it is done, 0 where its table cannot be read; None if there is something to train.
     """
     run = RunDirectory(directory)
-    if not run.has_checkpoint or cfg.get("overwrite"):
+    cfg.overwrite = False  # the sweep has seen to it
+    if not run.has_checkpoint:
         return None
     if is_done(cfg, run):
+        run.failure_file.unlink(missing_ok=True)
+        take_budget(cfg, run)
         print(f"{directory}: done", file=sys.stderr)
         return success_rate(run)
     run.failure_file.unlink(missing_ok=True)
     cfg.resume = str(directory)
     return None
+
+
+def take_budget(cfg: DictConfig, run: RunDirectory) -> None:
+    """Gives a run whose replicas have all come to an end the larger budget of its sweep: it would change nothing.
+
+    A configuration that is damaged or gone is written anew: the checkpoint has it.
+    """
+    saved = OmegaConf.create(configuration(run))
+    try:
+        found = run.plain_configuration()["trainer"]
+    except Exception:  # whatever a damaged file leads to
+        found = {}
+    larger = {}
+    for key in ("max_steps", "max_epochs"):
+        known = (cfg.trainer[key], saved.trainer[key], found.get(key))
+        larger[key] = max((value for value in known if value is not None), default=None)
+    saved.trainer.update(larger)
+    if any(found.get(key) != value for key, value in larger.items()):
+        run.write_configuration(saved)
 
 
 def success_rate(run: RunDirectory) -> float:
@@ -111,6 +134,12 @@ def end_if_starved(error: Exception) -> None:
     if line is not None:
         print(f"error: {line}", file=sys.stderr)
         raise SystemExit(1) from error
+
+
+def is_of_composition(error: BaseException) -> bool:
+    """Whether Hydra raised it when it put the configuration together."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return str(frames[-1].f_globals.get("__name__", "")).startswith("hydra._internal.defaults")
 
 
 def quiet_about_disks() -> None:
@@ -175,8 +204,8 @@ def main() -> None:
         raise
     except Exception as error:
         end_if_starved(error)
-        if str(error).startswith("Config group override"):  # Hydra's words for group=null
-            refuse(f"{text}: a group needs a choice" for text in overrides if text.endswith("=null"))
+        if is_of_composition(error):  # a choice of a group that is no word
+            refuse(diagnose(overrides, error))
         if Jobs.sweep is None or not is_of_a_plugin(error):
             raise
         report_lost(Jobs.sweep, error)

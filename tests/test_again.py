@@ -12,6 +12,7 @@ import time
 import pandas as pd
 import pytest
 import torch
+from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from src.config.again import continued, quoted
@@ -163,7 +164,8 @@ def test_ones_own_folder_is_remembered_and_what_is_given_wins(tmp_path):
     hydra.mkdir()
     (hydra / "overrides.yaml").write_text("- task=mine\n- +optimizer.extra=1\n- trainer.max_steps=10\n- resume=x\n")
     (hydra / "hydra.yaml").write_text(
-        "hydra: {overrides: {hydra: [hydra.run.dir=elsewhere, 'hydra.searchpath=[file://x]']},"
+        "hydra: {overrides: {hydra: [hydra.run.dir=elsewhere, 'hydra.searchpath=[file://x]', "
+        "+hydra.callbacks.x._target_=os.getcwd]},"
         " runtime: {config_sources: [{path: /mine/conf, provider: command-line}]}}"
     )
     found = continued(["trainer.max_steps=15", f"resume={tmp_path}", "trainer.max_steps=20"])  # the last one counts
@@ -244,3 +246,89 @@ def test_curves_say_what_a_sweep_lacks(tmp_path, whole):
     shown = subprocess.run([sys.executable, "-m", "src.curves", sweep], cwd=ROOT, capture_output=True, text=True)
     assert "1 of 5 jobs have ended" in shown.stdout and shown.returncode == 0
     assert missing([whole]) == []
+
+
+def test_a_job_that_needs_no_larger_budget_takes_it_all_the_same(tmp_path):
+    """All replicas have solved the task: with its old budget the job would have a line of its own in the figure."""
+    keys = ["experiment=smoke", "replicas=2", "threads=1", "success.max_error=0.99", "success.check_every=20"]
+    sweep = ["-m", *keys, "optimizer=msgd,msgd_c", f"hydra.sweep.dir={tmp_path}"]
+    finished(*sweep, "trainer.max_steps=100")
+    _, err = finished(f"resume={tmp_path}", "trainer.max_steps=200")
+    assert err.count(": done") == 2
+    assert {OmegaConf.load(file).trainer.max_steps for file in tmp_path.glob("*/config.yaml")} == {200}
+    finished(f"resume={tmp_path}", "trainer.max_steps=50")  # a smaller one is none
+    assert {OmegaConf.load(file).trainer.max_steps for file in tmp_path.glob("*/config.yaml")} == {200}
+
+
+def test_what_was_begun_with_overwrite_is_not_overwritten_when_it_goes_on(tmp_path):
+    keys = ["experiment=smoke", "threads=1", f"hydra.sweep.dir={tmp_path}", "seed=0,7", "overwrite=true"]
+    finished("-m", *keys)
+    checkpoints = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("last.ckpt")}
+    _, err = finished(f"resume={tmp_path}")
+    assert err.count(": done") == 2
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("last.ckpt")} == checkpoints
+    _, err = finished(f"resume={tmp_path}", "overwrite=true", status=2)
+    assert err == "error: overwrite=true: resume goes on with what is there; leave it out\n"
+    finished("-m", *keys)  # this means it
+    assert not checkpoints.items() & {file: file.stat().st_mtime_ns for file in tmp_path.rglob("last.ckpt")}.items()
+
+
+def test_going_on_runs_nobodys_code(tmp_path):
+    """What is remembered of a command may name classes, made from ours, and no functions."""
+    directory = tmp_path / "run"
+    finished("experiment=smoke", "threads=1", f"hydra.run.dir={directory}")
+    command = directory / "command.yaml"
+    left = OmegaConf.load(command)
+    evil = tmp_path / "evil"
+    for override in ("+task.extra={_target_:os.makedirs,name:EVIL}", "+task.more=[{_target_:os.makedirs,name:EVIL}]"):
+        again = OmegaConf.create(left)
+        again.overrides.append(override.replace("EVIL", str(evil)))
+        OmegaConf.save(again, command)
+        _, err = finished(f"resume={directory}", "trainer.max_steps=60", status=2)
+        assert "names os.makedirs, which is no class made from ours" in err and not evil.exists()
+    again = OmegaConf.create(left)
+    again.hydra.append(f"+hydra.callbacks.evil={{_target_:os.makedirs,name:{evil}}}")
+    OmegaConf.save(again, command)
+    finished(f"resume={directory}", "trainer.max_steps=60")
+    assert not evil.exists()
+
+
+def test_two_starts_in_one_directory(tmp_path):
+    """The second one is refused before Hydra has written anything."""
+    first = train(*KEYS, "trainer.max_steps=100000", f"hydra.run.dir={tmp_path}")
+    while not (tmp_path / ".lock").is_file():
+        assert first.poll() is None
+        time.sleep(0.01)
+    _, err = finished("experiment=smoke", "optimizer=msgd", f"hydra.run.dir={tmp_path}", "overwrite=true", status=2)
+    assert err == f"error: {tmp_path}: a run is at work there\n"
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=60)
+    assert "optimizer=msgd\n" not in (tmp_path / ".hydra" / "overrides.yaml").read_text()
+
+
+def test_a_job_whose_checkpoint_is_damaged_fails_alone(tmp_path):
+    finished("-m", "experiment=smoke", "threads=1", f"hydra.sweep.dir={tmp_path}", "seed=0,7")
+    shutil.rmtree(tmp_path / "1_seed=7")
+    for name in ("last.ckpt", "previous.ckpt"):
+        (tmp_path / "0_seed=0" / "checkpoints" / name).write_bytes(b"")
+    _, err = finished(f"resume={tmp_path}", status=1)
+    assert "last.ckpt: no checkpoint, or damaged" in err and f"1 failed: {tmp_path / '0_seed=0'}" in err
+    assert len(pd.read_csv(tmp_path / "1_seed=7" / "results.csv")) == 5
+
+
+def test_a_directory_that_is_deleted_while_a_run_is_at_work_there(tmp_path):
+    directory = tmp_path / "run"
+    run = train(*KEYS, "trainer.max_steps=1000000", "logger=none", f"hydra.run.dir={directory}")
+    while not (directory / "history.csv").is_file():
+        assert run.poll() is None
+        time.sleep(0.01)
+    shutil.rmtree(directory)
+    _, err = run.communicate(timeout=100)
+    assert run.returncode == 1 and "Traceback" not in err and not directory.exists()
+    assert f"error: [Errno 2] No such file or directory: '{directory}" in err
+
+
+@pytest.mark.parametrize("where", ["/proc/run", "/dev/null/run"])
+def test_a_directory_that_cannot_be_made(where):
+    _, err = finished("experiment=smoke", f"hydra.run.dir={where}", status=1)
+    assert re.fullmatch(r"error: \[Errno \d+\] [A-Za-z ]+: '[^']+'\n", err)

@@ -228,20 +228,26 @@ def test_a_population_that_does_not_fit_is_refused_with_what_does(monkeypatch):
     assert problem.startswith("task.length=1000000000000000: a mini-batch of 2e+16 steps does not fit")
 
 
-def test_the_memory_that_is_free(monkeypatch, tmp_path):
-    meminfo, group = tmp_path / "meminfo", tmp_path / "group"
-    monkeypatch.setattr("src.config.memory.MEMINFO", meminfo)
-    monkeypatch.setattr("src.config.memory.GROUP", group)
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_memory_that_is_free(version, monkeypatch, tmp_path):
+    """The least of the machine's, of the group's and of the groups above it."""
+    meminfo, membership, groups = tmp_path / "meminfo", tmp_path / "membership", tmp_path / "groups"
+    for name, path in (("MEMINFO", meminfo), ("MEMBERSHIP", membership), ("GROUPS", groups)):
+        monkeypatch.setattr(f"src.config.memory.{name}", path)
     assert free_memory() is None
     meminfo.write_text("MemTotal:  99 kB\nMemAvailable:   30 kB\n")
     assert free_memory() == 30 * 1024
-    group.mkdir()
-    (group / "memory.max").write_text("max\n")
-    (group / "memory.current").write_text("5000\n")
-    (group / "memory.stat").write_text("file 4000\ninactive_file 1000\n")
-    assert free_memory() == 30 * 1024
-    (group / "memory.max").write_text("9000\n")
+    names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if version == 1 else ("memory.max", "memory.current")
+    root = groups / "memory" if version == 1 else groups
+    membership.write_text("4:cpu,memory:/a/b\n" if version == 1 else "0::/a/b\n")
+    for folder, bound in ((root / "a" / "b", "max"), (root / "a", "9000")):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / names[0]).write_text(f"{bound}\n")
+        (folder / names[1]).write_text("5000\n")
+        (folder / "memory.stat").write_text("file 4000\ninactive_file 1000\ntotal_inactive_file 1000\n")
     assert free_memory() == 5000
+    (root / "a" / names[0]).write_text("max\n")
+    assert free_memory() == 30 * 1024
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Tables and plots from hand-written results: pooling, intervals, duplicates, conflicts, interruptions, budgets."""
 
 import csv
+import errno
 import math
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from src.results.collect import collect
 from src.results.comparison import labels, paired
 from src.results.rates import success_rates
 from src.results.report import report
+from src.run import run
 from src.rundir import HISTORY, RESULTS, RunDirectory, history_columns
 from tests.conftest import ROOT, compose
 
@@ -227,3 +229,55 @@ def test_command_line(tmp_path):
         [*command, str(tmp_path), "--out", str(tmp_path / "out")], cwd=ROOT, capture_output=True, text=True
     )
     assert junk.returncode == 1 and junk.stderr.startswith(f"skipped: {tmp_path / '0' / 'results.csv'}: ")
+
+
+def test_a_report_removes_nothing_of_others(tmp_path):
+    """A run that is called as the folder of a report's figures is."""
+    for name in ("curves", "other"):
+        run(compose("experiment=smoke", f"seed={len(name)}00"), tmp_path / name)
+    before = {file for file in (tmp_path / "curves").rglob("*") if file.is_file()}
+    report([tmp_path])
+    assert before <= set((tmp_path / "curves").rglob("*"))
+    report([tmp_path])  # only its own figures are made anew
+    assert len(list((tmp_path / "curves").glob("events.out.tfevents.*"))) == 1
+
+
+@pytest.mark.parametrize(
+    "file, before, after, words",
+    [
+        ("results.csv", ",budget,", ",,", "a status is none of solved, budget"),
+        ("results.csv", ",budget,", ",done,", "a status is none of solved, budget"),
+        ("results.csv", ",False,,", ",maybe,,", "solved must be True or False"),
+        ("results.csv", ",False,,", ",True,,", "do not fit each other"),
+        ("results.csv", ",False,,40,", ",False,,-40,", "do not fit each other"),
+        ("config.yaml", "  length: 10\n", "  length: ten\n", "task.length is ten"),
+        ("config.yaml", "  max_length: null", "  max_length: ten", "task.max_length is ten"),
+        ("config.yaml", "  name: smart_tanh", "  name: 5", "cell.name is 5"),
+        ("config.yaml", "success:", "loop: &a [*a]\nsuccess:", "cannot be read"),
+    ],
+)
+def test_what_was_edited_by_hand_is_named(file, before, after, words, tmp_path, capsys):
+    run(compose("experiment=smoke"), tmp_path / "edited")
+    run(compose("experiment=smoke", "seed=100"), tmp_path / "sound")
+    text = (tmp_path / "edited" / file).read_text()
+    assert before in text
+    (tmp_path / "edited" / file).write_text(text.replace(before, after))
+    skipped = []
+    table = report([tmp_path], skipped=skipped)
+    (problem,) = skipped
+    assert str(tmp_path / "edited" / file) in problem and words in problem
+    assert table["replicas"].tolist() == [5]
+
+
+def test_a_table_that_cannot_be_written_is_as_it_was(tmp_path, monkeypatch):
+    run(compose("experiment=smoke"), tmp_path / "run")
+    report([tmp_path])
+    before = {file: file.read_bytes() for file in tmp_path.glob("*.*")}
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match=r"replicas\.csv"):
+        report([tmp_path])
+    assert {file: file.read_bytes() for file in tmp_path.glob("*.*")} == before

@@ -205,7 +205,7 @@ def test_what_a_saved_configuration_names_is_run_only_if_it_can_be_trusted(tmp_p
         "src.curves.argparse.FileType",
     ]
     keys = {"a": [{"b": {"_target_": bad[0]}}], "c": {"_target_": bad[1], "d": {"_target_": bad[2]}}}
-    assert untrusted({**keys, "e": {"_target_": bad[3]}, "f": {"_target_": bad[4]}}) == sorted(bad)
+    assert untrusted({**keys, "e": {"_target_": bad[3]}, "f": [{"_target_": name} for name in bad[4:]]}) == sorted(bad)
     with pytest.raises(ConfigurationError, match="--module gone_for_good: No module"):
         import_modules(["gone_for_good"])
 

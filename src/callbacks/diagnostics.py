@@ -89,10 +89,11 @@ class Diagnostics(pl.Callback):
             return
         try:
             arrays = dict(np.load(run.diagnostics_file))
+            steps = arrays["updates"].max(1)
         except Exception as error:  # whatever a damaged file leads to: measurements are no results
             log.warning("%s cannot be read, and is begun anew: %s", run.diagnostics_file, first_line(error))
             return
-        for number, step in enumerate(arrays["updates"].max(1)):
+        for number, step in enumerate(steps):
             if self.regular(module, step) and step <= module.population.step:
                 self.found.append({name: array[number] for name, array in arrays.items()})
 

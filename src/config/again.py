@@ -9,12 +9,16 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from src.config.errors import ConfigurationError, first_line
+from src.rundir import RunDirectory
 
 RUN_OVERRIDES = Path(".hydra") / "overrides.yaml"
 RUN_SETTINGS = Path(".hydra") / "hydra.yaml"
 SWEEP_SETTINGS = Path("multirun.yaml")
-OUTPUT = ("hydra.run.dir", "hydra.sweep.dir", "hydra.mode")
-"""Keys of Hydra's that say where a run writes: they come from DIR."""
+ONCE = ("hydra.run.dir", "hydra.sweep.dir", "hydra.mode", "resume", "overwrite")
+"""Keys that are not repeated: where a run writes comes from DIR."""
+
+KEPT = ("hydra/launcher", "hydra/sweeper", "hydra.launcher.", "hydra.sweeper.", "hydra.searchpath", "hydra.job.")
+"""What is repeated of Hydra's own keys: nothing by which a directory of somebody else's could run its own code."""
 
 LAUNCHER = "hydra/launcher"
 """The group that says where the jobs of a sweep run."""
@@ -48,9 +52,12 @@ def continued(arguments: Sequence[str]) -> list[str]:
     if directory is None:
         return list(arguments)
     arguments = [f"resume={quoted(directory)}" if text == given["resume"] else text for text in arguments]
-    sweep = not (directory / RUN_OVERRIDES).is_file() or not (directory / RUN_SETTINGS).is_file()
-    if sweep and not (directory / SWEEP_SETTINGS).is_file():
+    sweep = not (directory / RUN_SETTINGS.parent).is_dir()
+    left = [RunDirectory(directory).command_file, directory / RUN_SETTINGS, directory / SWEEP_SETTINGS]
+    if not any(file.is_file() for file in left):
         return list(arguments)
+    if given.get("overwrite") is not None:
+        raise ConfigurationError([f"{given['overwrite']}: resume goes on with what is there; leave it out"])
     task, of_hydra, own_folder = _left(directory, sweep)
     if sweep:
         where = [f"hydra.sweep.dir={quoted(directory)}", "hydra.mode=MULTIRUN"]
@@ -58,7 +65,8 @@ def continued(arguments: Sequence[str]) -> list[str]:
     else:
         where = [f"hydra.run.dir={quoted(directory)}", "hydra.mode=RUN"]
         rest = list(arguments)
-    before = [text for text in (*task, *of_hydra) if key_of(text) not in (*OUTPUT, "resume")]
+    of_hydra = [text for text in of_hydra if text.startswith(KEPT) and "_target_" not in text]
+    before = [text for text in (*task, *of_hydra) if key_of(text) not in ONCE]
     if LAUNCHER in given and given[LAUNCHER] not in before:  # keys of another launcher mean nothing to it
         before = [text for text in before if not key_of(text).startswith("hydra.launcher.")]
     placed = [given.get(key_of(text), text) for text in before]  # in its place: the order of a sweep's jobs is theirs
@@ -75,17 +83,30 @@ def _left(directory: Path, sweep: bool) -> tuple[list[str], list[str], list[str]
     Raises:
         ConfigurationError: it cannot be read.
     """
-    file = directory / (SWEEP_SETTINGS if sweep else RUN_SETTINGS)
+    file = RunDirectory(directory).command_file
     try:
-        settings = OmegaConf.load(file).hydra
-        of_hydra = _texts(settings.overrides.hydra)
-        own_folder = _own_folder(settings)
-        file = directory / (SWEEP_SETTINGS if sweep else RUN_OVERRIDES)
-        return _texts(settings.overrides.task if sweep else OmegaConf.load(file)), of_hydra, own_folder
+        if file.is_file():
+            known = OmegaConf.load(file)
+            return _texts(known.overrides), _texts(known.hydra), _texts(known.own_folder)
+        file = directory / (SWEEP_SETTINGS if sweep else RUN_SETTINGS)
+        command = command_of(OmegaConf.load(file).hydra)
+        if not sweep:
+            file = directory / RUN_OVERRIDES
+            command["overrides"] = _texts(OmegaConf.load(file))
     except Exception as error:  # whatever a damaged file leads to
         problem = f"resume={directory}: {file} cannot be read: {first_line(error)}"
-        advice = "give the command's own overrides again, with hydra.sweep.dir" if sweep else "restore it from a copy"
-        raise ConfigurationError([f"{problem}; {advice}"]) from error
+        raise ConfigurationError([f"{problem}; restore it from a copy"]) from error
+    return command["overrides"], command["hydra"], command["own_folder"]
+
+
+def command_of(settings: Any) -> dict[str, list[str]]:
+    """What must be repeated to go on: overrides, those of Hydra's own keys, the flag for the user's own folder.
+
+    Args:
+        settings: Hydra's own part of a configuration.
+    """
+    found = {part: _texts(settings.overrides[part]) if part in settings.overrides else [] for part in ("task", "hydra")}
+    return {"overrides": found["task"], "hydra": found["hydra"], "own_folder": _own_folder(settings)}
 
 
 def _directory(override: str) -> Path | None:
@@ -107,7 +128,7 @@ def _own_folder(settings: Any) -> list[str]:
     """The flag for the user's own folder of configuration, if there was one."""
     for source in settings.runtime.config_sources:
         if source.provider == "command-line":
-            return ["--config-dir", source.path]
+            return ["--config-dir", str(source.path)]
     return []
 
 

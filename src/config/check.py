@@ -16,6 +16,7 @@ from src.config.method import direction_problems
 from src.config.objects import object_problems
 from src.config.resume import configuration, resume_problems
 from src.config.sequences import SEQUENCES, sequence_problems
+from src.config.trusted import untrusted
 from src.config.wrong import Wrong
 from src.rundir import RunDirectory
 from tasks.draws import MAX_SEED
@@ -48,10 +49,18 @@ def check(cfg: DictConfig) -> list[str]:
         wrong.note(key, f"{key}: is missing")
     unknown_success_keys(cfg, wrong)
     problems = wrong.problems
-    if not missing:
+    strange = untrusted(without_hydra(cfg), importing=True) if cfg.get("resume") else []
+    problems += [f"resume={cfg.resume}: names {name}, which is no class made from ours" for name in strange]
+    if not missing and not strange:
         objects = object_problems(cfg, wrong)
         problems += [*objects, *problems_between_keys(cfg, wrong, usable=not objects)]
     return [one_line(problem) for problem in problems]
+
+
+def without_hydra(cfg: DictConfig) -> dict[str, Any]:
+    """The configuration as plain dictionaries, without Hydra's own part."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=False)
+    return {key: value for key, value in plain.items() if key != "hydra"}
 
 
 def one_line(text: str) -> str:
@@ -165,6 +174,8 @@ def memory_problems(cfg: DictConfig) -> list[str]:
     from src.config import need
     from src.network import build_architecture
 
+    if "submitit" in str(OmegaConf.select(cfg, "hydra.launcher._target_")):
+        return []  # the machine that runs it will say
     return need.memory_problems(cfg, hydra.utils.instantiate(cfg.task), build_architecture(cfg.cell))
 
 

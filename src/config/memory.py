@@ -3,7 +3,8 @@
 from pathlib import Path
 
 MEMINFO = Path("/proc/meminfo")
-GROUP = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")
+GROUPS = Path("/sys/fs/cgroup")
 
 
 def free_memory() -> int | None:
@@ -22,11 +23,35 @@ def _of_machine() -> int | None:
 
 
 def _of_group() -> int | None:
-    """Its bound without what it uses; files that are only kept in memory do not count."""
+    """The least that its control group and those above it leave; files that are only kept in memory do not count."""
     try:
-        most = int((GROUP / "memory.max").read_text())
-        used = int((GROUP / "memory.current").read_text())
-        stat = dict(line.split() for line in (GROUP / "memory.stat").read_text().splitlines())
-        return most - used + int(stat["inactive_file"])
-    except (OSError, ValueError, KeyError):
+        lines = MEMBERSHIP.read_text().splitlines()
+    except OSError:
         return None
+    found = []
+    for line in lines:
+        _, controllers, name = line.split(":", 2)
+        if controllers == "":
+            found += _left_of(GROUPS, name, ("memory.max", "memory.current", "inactive_file"))
+        elif "memory" in controllers.split(","):
+            files = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            found += _left_of(GROUPS / "memory", name, files)
+    return min(found, default=None)
+
+
+def _left_of(root: Path, name: str, files: tuple[str, str, str]) -> list[int]:
+    """What is left of each group from this one up to the root: the bound, less what is used."""
+    bound, usage, kept = files
+    found = []
+    place = root / name.lstrip("/")
+    for folder in (place, *place.parents):
+        try:
+            most = int((folder / bound).read_text())
+            used = int((folder / usage).read_text())
+            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            found.append(max(0, most - used + int(stat[kept])))
+        except (OSError, ValueError, KeyError):  # no bound here
+            pass
+        if folder == root:
+            break
+    return found

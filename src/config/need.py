@@ -28,6 +28,9 @@ COPIES, COPIES_OF_TORCH = 12, 20
 KEPT, KEPT_OF_LAYERS = 12, 2
 """Numbers that are kept per step, sequence, unit and gate: by the reference, and by compiled layers on each other."""
 
+MEASURED = 160_000_000
+"""Bytes that diagnostics take, however many replicas there are."""
+
 TESTED = 1000
 """Sequences of a success test that are there at a time."""
 
@@ -73,14 +76,20 @@ def estimate(cfg: DictConfig, task: Task, architecture: Architecture) -> Need:
     cell = architecture.cell
     columns = cell.gates * cell.hidden_size
     layers = architecture.layers + architecture.dense
-    longest = int((task.max_length or task.length) * (1 + cfg.task.get("stretch", 0)))
+    width = architecture.dense_size or cell.hidden_size
+    steps, of_sequence = sequence(task)
+    stretched = (task.max_length or task.length) / task.length * (1 + cfg.task.get("stretch", 0))
+    longest = int(steps * stretched)
     parameters = layers * columns * (cell.hidden_size + task.inputs + 1) + cell.hidden_size * task.outputs
+    parameters += architecture.dense * width * (width + task.inputs + 1) + (architecture.dense > 0) * width * columns
     copies = COPIES_OF_TORCH if "step" in cfg.optimizer else COPIES
-    block = 1 if task.epochs else cfg.block + DRAW
+    updates = min(cfg.block, cfg.trainer.max_steps, cfg.success.check_every)
+    block = 1 if task.epochs else updates + DRAW
     tested = min(TESTED, cfg.success.sequences) if task.graded else 0
     each = FLOAT * copies * parameters
-    each += sequence_bytes(task) * longest // task.length * (block * task.batch_size + 2 * tested)
-    fixed = 0
+    each += int(of_sequence * stretched) * (block * task.batch_size + 2 * tested)
+    diagnostics = cfg.callbacks.get("diagnostics")
+    fixed = MEASURED if diagnostics is not None and diagnostics.every is not None else 0
     plain = cfg.recurrence == REFERENCE or isinstance(cell, AutogradCell)
     if plain or (cfg.recurrence == AUTO and missing_backend(FUSED) is not None):
         each += FLOAT * longest * columns * layers * (KEPT * task.batch_size + tested)
@@ -93,7 +102,7 @@ def estimate(cfg: DictConfig, task: Task, architecture: Architecture) -> Need:
     return Need(fixed, each)
 
 
-def sequence_bytes(task: Task) -> int:
-    """What one sequence and its targets take, of the nominal length."""
+def sequence(task: Task) -> tuple[int, int]:
+    """Steps of one sequence of the nominal length, and the bytes that it and its targets take."""
     inputs, target = task.draw(task.length, 1, generator(0, Stream.DATA, 0), Split.TRAIN)
-    return np.asarray(inputs).nbytes + np.asarray(target).nbytes
+    return len(inputs), np.asarray(inputs).nbytes + np.asarray(target).nbytes

@@ -94,7 +94,9 @@ class Choices:
         chosen = self.swept if override.is_sweep_override() else self.fixed
         for value in values(override):
             choice = f"{override.key_or_group}={value}"
-            if str(value) in (*known, "null"):
+            if value is None:
+                self.problems.append(f"{override.key_or_group}=null: a group needs a choice")
+            elif str(value) in known:
                 chosen.append(choice)
             else:
                 hint = near(str(value), known)

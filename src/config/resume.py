@@ -39,7 +39,7 @@ def is_done(cfg: DictConfig, run: RunDirectory) -> bool:
     """Whether a run came to its end, and this configuration's budget leaves nothing to train."""
     from src.population import checkpoint
 
-    if not run.is_closed:
+    if not run.is_closed or not run.results_file.is_file():
         return False
     outcomes = checkpoint.read(run.checkpoint_file).outcomes
     ended = all(status in ENDED for status in outcomes["status"])
@@ -67,7 +67,10 @@ def budget_problems(cfg: DictConfig, run: RunDirectory, outcomes: dict[str, Any]
 
 def changed_keys(cfg: DictConfig, run: RunDirectory) -> list[str]:
     """Keys that are not what they were, of those that may not change."""
-    before: dict[str, Any] = {"recurrence": "reference", **dict(leaves(configuration(run)))}
+    saved = configuration(run)
+    if not saved:  # damaged: whoever reads the checkpoint says so
+        return []
+    before: dict[str, Any] = {"recurrence": "reference", **dict(leaves(saved))}
     now = dict(leaves(cfg))
     if now["recurrence"] == "auto":
         now["recurrence"] = before["recurrence"]  # auto goes on with what ran

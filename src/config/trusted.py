@@ -1,6 +1,7 @@
 """Which classes a *saved* configuration may name: whoever reads a directory that others made runs no code of theirs."""
 
 import importlib
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -28,14 +29,15 @@ def import_modules(names: Iterable[str]) -> None:
             raise ConfigurationError([problem]) from error
 
 
-def untrusted(config: Any) -> list[str]:
+def untrusted(config: Any, importing: bool = False) -> list[str]:
     """Classes in a saved configuration that are neither ours nor made from ours in a module that is imported already.
 
     Args:
         config: the configuration or a part of it.
+        importing: whether modules may be imported to see what their classes are made from.
     """
     plain = OmegaConf.to_container(config, resolve=False) if OmegaConf.is_config(config) else config
-    return sorted(name for name in set(_named(plain)) if not _is_trusted(name))
+    return sorted(name for name in set(_named(plain)) if not _is_trusted(name, importing))
 
 
 def _named(node: Any) -> Iterator[str]:
@@ -55,14 +57,15 @@ def distrust(name: str) -> str:
     return f", which is none of ours; if you trust it, import its module (src.evaluate: --module {module})"
 
 
-def _is_trusted(name: str) -> bool:
+def _is_trusted(name: str, importing: bool) -> bool:
     module = name.rpartition(".")[0]
-    if not _is_ours(module) and module not in sys.modules:
+    is_name = re.fullmatch(r"[A-Za-z_][\w.]*", name) is not None  # and no reference to another key
+    if not is_name or not (importing or _is_ours(module) or module in sys.modules):
         return False
     try:
         found = get_object(name)
     except Exception:  # it is not there: whoever asks for it says so
-        return _is_ours(module)
+        return importing or _is_ours(module)
     return isinstance(found, type) and any(_is_ours(base.__module__) for base in found.__mro__)
 
 

@@ -10,7 +10,17 @@ import pandas as pd
 
 from src.config import ConfigurationError, leaves, science
 from src.config.errors import first_line
-from src.rundir import HISTORY, INTERRUPTED, RESULTS, RunDirectory, runs_under
+from src.rundir import (
+    BUDGET,
+    DIVERGED,
+    HISTORY,
+    INTERRUPTED,
+    PLATEAU,
+    RESULTS,
+    SOLVED,
+    RunDirectory,
+    runs_under,
+)
 
 NOT_COMPARED = ("seconds", "spectral_radius", "loss", "test_loss")
 """Columns that two runs of the same configuration and seed may differ in."""
@@ -20,6 +30,11 @@ LOSSES = ("loss", "test_loss")
 
 NEEDED = tuple(column for column in RESULTS if column != "test_loss")
 """Columns without which a results.csv is none; the one left out came later than the others."""
+
+KINDS = {"task.name": str, "task.length": int, "cell.name": str, "optimizer.name": str, "task.max_length": int | None}
+"""Keys of a configuration that tables and figures are made by, and what they hold."""
+
+STATUSES = (SOLVED, BUDGET, DIVERGED, PLATEAU, INTERRUPTED)
 
 OUTCOME = tuple(column for column in RESULTS if column not in NOT_COMPARED)
 
@@ -114,11 +129,11 @@ def replicas_of(run: RunDirectory) -> Iterator[Replica]:
         UnreadableRun: a file of the run is not what a run leaves.
     """
     cfg = _read(run.config_file, run.plain_configuration)
-    values = dict(leaves(cfg))
-    for key in ("task.name", "task.length", "cell.name", "optimizer.name"):
-        if values.get(key) is None:
-            raise UnreadableRun(f"{run.config_file}: no {key}, so no configuration of a run")
-    config = Config(science(cfg).items())
+    values = _read(run.config_file, lambda: dict(leaves(cfg)))
+    for key, kind in KINDS.items():
+        if not isinstance(values.get(key), kind):
+            raise UnreadableRun(f"{run.config_file}: {key} is {values.get(key)}, so no configuration of a run")
+    config = _read(run.config_file, lambda: _config(cfg))
     results = _read(run.results_file, run.read_results)
     _demand_columns(run.results_file, results, NEEDED, ("seed", "updates"))
     _demand_numbers(run.results_file, results, RESULTS[RESULTS.index("error") :])
@@ -126,6 +141,7 @@ def replicas_of(run: RunDirectory) -> Iterator[Replica]:
     _demand_columns(run.history_file, history, HISTORY, ("seed", "step") if len(history) else ())
     if len(history):
         _demand_numbers(run.history_file, history, HISTORY)
+    _demand_outcomes(run.results_file, results)
     for row in results.to_dict("records"):
         outcome = {str(column): value for column, value in row.items()}
         yield Replica(config, outcome, history, run.results_file, cfg["task"])
@@ -137,6 +153,22 @@ def _read(file: Path, reader: Callable[[], Any]) -> Any:
         return reader()
     except Exception as error:  # whatever a file that others wrote leads to
         raise UnreadableRun(f"{file}: cannot be read: {first_line(error)}") from error
+
+
+def _config(cfg: dict[str, Any]) -> Config:
+    """What a result depends on; values that cannot be compared, like empty dictionaries, count as text."""
+    return Config((key, str(value) if isinstance(value, dict) else value) for key, value in science(cfg).items())
+
+
+def _demand_outcomes(file: Path, results: pd.DataFrame) -> None:
+    """Refuses statuses that there are not, negative updates, and replicas that solved the task at no time."""
+    if not results["status"].isin(STATUSES).all():
+        raise UnreadableRun(f"{file}: a status is none of {', '.join(STATUSES)}")
+    graded = results["solved"].dropna()
+    if len(graded) not in (0, len(results)) or not graded.map(lambda solved: isinstance(solved, bool)).all():
+        raise UnreadableRun(f"{file}: solved must be True or False, or empty everywhere")
+    if (results["updates"] < 0).any() or (results["solved_at"].notna() != results["solved"].eq(True)).any():
+        raise UnreadableRun(f"{file}: solved, solved_at and updates do not fit each other")
 
 
 def _demand_columns(file: Path, table: pd.DataFrame, columns: Sequence[str], whole: Sequence[str]) -> None:

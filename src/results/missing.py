@@ -40,7 +40,7 @@ def job_names(file: Path) -> list[str]:
 def state(job: RunDirectory) -> str:
     """How far a job is, in a word or two."""
     if job.is_closed:
-        return DONE
+        return DONE if job.results_file.is_file() else "without results"
     if job.is_locked():
         return "running"
     if job.failure_file.is_file():

@@ -1,6 +1,5 @@
 """Tables and figures of all runs under some directories, however they ended."""
 
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from src.results.collect import Replica, collect
 from src.results.rates import losses, success_rates
 from src.results.seeds import replica_table
 from src.results.tables import show_losses, show_success_rates
-from src.rundir import CURVES, ERROR, LOSS, REPLICAS, SUCCESS_RATE, figure_files, table_file
+from src.rundir import CURVES, ERROR, LOSS, REPLICAS, SUCCESS_RATE, figure_files, replaced, table_file, write_frame
 
 
 def report(directories: Sequence[Path], out: Path | None = None, skipped: list[str] | None = None) -> pd.DataFrame:
@@ -43,7 +42,7 @@ def report(directories: Sequence[Path], out: Path | None = None, skipped: list[s
     if out is None:
         out = Path(directories[0] if len(directories) == 1 else CURVES)
     out.mkdir(parents=True, exist_ok=True)
-    replica_table(replicas).to_csv(table_file(out, REPLICAS), index=False, float_format="%.6g")
+    write_frame(replica_table(replicas), table_file(out, REPLICAS))
     graded = [replica for replica in replicas if replica.graded]
     others = [replica for replica in replicas if not replica.graded]
     table = pd.DataFrame()
@@ -62,7 +61,7 @@ def report(directories: Sequence[Path], out: Path | None = None, skipped: list[s
 def report_success_rates(replicas: Sequence[Replica], out: Path) -> pd.DataFrame:
     """Writes and prints success_rate.csv."""
     table = success_rates(replicas)
-    table.to_csv(table_file(out, SUCCESS_RATE), index=False, float_format="%.6g")
+    write_frame(table, table_file(out, SUCCESS_RATE))
     show_success_rates(replicas, table, out)
     return table
 
@@ -70,7 +69,7 @@ def report_success_rates(replicas: Sequence[Replica], out: Path) -> pd.DataFrame
 def report_losses(replicas: Sequence[Replica], out: Path) -> pd.DataFrame:
     """Writes and prints loss.csv."""
     table = losses(replicas)
-    table.to_csv(table_file(out, LOSS), index=False, float_format="%.6g")
+    write_frame(table, table_file(out, LOSS))
     show_losses(replicas, table, out)
     return table
 
@@ -78,13 +77,15 @@ def report_losses(replicas: Sequence[Replica], out: Path) -> pd.DataFrame:
 def save(figures: dict[str, Figure], out: Path) -> None:
     """Writes each figure as .png and .svg and for TensorBoard, instead of an earlier report's."""
     board_folder = out / CURVES
-    shutil.rmtree(board_folder, ignore_errors=True)
+    for earlier in board_folder.glob("events.out.tfevents.*"):
+        earlier.unlink()
     with SummaryWriter(str(board_folder)) as board:
         for name, figure in figures.items():
             try:
                 files = figure_files(out, name)
                 for file in files:
-                    figure.savefig(file, dpi=150)
+                    with replaced(file) as partial:
+                        figure.savefig(partial, dpi=150, format=file.suffix[1:])
                 board.add_image(f"sweep/{name}", imread(files[0]), dataformats="HWC")
             except (ArithmeticError, ValueError) as error:  # numbers that Matplotlib cannot draw
                 print(f"{name}: cannot be drawn: {first_line(error)}", file=sys.stderr)

@@ -21,10 +21,10 @@ HARMS = {
     "killed": Fault("", FILES, kills=True),
     "no memory": Fault("", ALLOCATE, error=errno.ENOMEM, once=True, large=LARGE),
 }
-PARTS = 4
+PARTS = 4 if FULL else 1
 """Into which the calls are divided, for several processes."""
 
-STRIDE = {"a full disk": 1, "a bad block": 2, "killed": 1, "no memory": 1} if FULL else dict.fromkeys(HARMS, 37)
+STRIDE = {"a full disk": 1, "a bad block": 3, "killed": 1, "no memory": 1} if FULL else dict.fromkeys(HARMS, 61)
 """Of so many calls one is chosen."""
 
 
@@ -64,12 +64,12 @@ def test_a_run_goes_on_whatever_call_failed(harm, part, server, undisturbed, tmp
     note(f"{harm}: calls of a run", tried=len(chosen), lost=0, different=0, tracebacks=0)
 
 
-@pytest.mark.parametrize("harm", ["a full disk", "killed"])
+@pytest.mark.parametrize("harm", ["a full disk", "killed"] if FULL else ["killed"])
 def test_a_sweep_goes_on_whatever_call_failed(harm, server, undisturbed, tmp_path):
     _, whole = undisturbed
     directory = tmp_path / "sweep"
     calls = server.run(*SWEEP, f"hydra.sweep.dir={directory}", fault=harmed(harm, directory, 0)).counted
-    chosen = range(1, calls + 1, 13 if FULL else 211)
+    chosen = range(1, calls + 1, 29 if FULL else 401)
     for call in chosen:
         shutil.rmtree(directory)
         ended = server.run(*SWEEP, f"hydra.sweep.dir={directory}", fault=harmed(harm, directory, call))
@@ -81,3 +81,29 @@ def test_a_sweep_goes_on_whatever_call_failed(harm, server, undisturbed, tmp_pat
             assert differences(whole / job, directory / job) == [], (call, ended.err)
         assert (directory / "success_rate.csv").read_text() == (whole / "success_rate.csv").read_text()
     note(f"{harm}: calls of a sweep", tried=len(chosen), lost=0, different=0, tracebacks=0)
+
+
+@pytest.mark.parametrize("harm", ["a full disk", "killed"] if FULL else ["killed"])
+def test_going_on_may_fail_too(harm, server, undisturbed, tmp_path):
+    """A run that was killed in its middle; then the resuming of it fails or is killed; then it goes on."""
+    whole, _ = undisturbed
+    left, directory = tmp_path / "left", tmp_path / "run"
+    calls = server.run(*RUN, f"hydra.run.dir={directory}", fault=harmed("killed", directory, 0)).counted
+    middle = round(0.7 * calls)
+    shutil.rmtree(directory)
+    server.run(*RUN, f"hydra.run.dir={directory}", fault=harmed("killed", directory, middle))
+    shutil.move(directory, left)
+    shutil.copytree(left, directory)
+    calls = server.run(f"resume={directory}", fault=harmed(harm, directory, 0)).counted
+    chosen = range(1, calls + 1, 4 if FULL else 71)
+    for call in chosen:
+        shutil.rmtree(directory)
+        shutil.copytree(left, directory)
+        ended = server.run(f"resume={directory}", fault=harmed(harm, directory, call))
+        assert ended.status in ((-9,) if harm == "killed" else (0, 1)), (call, ended)
+        assert "Traceback" not in ended.err, (call, ended.err)
+        again = server.run(f"resume={directory}")
+        over = again.status == 2 and ("nothing is left" in again.err or "updates already" in again.err)
+        assert again.status == 0 or over, (call, again)
+        assert differences(whole, directory) == [], call
+    note(f"{harm}: calls of going on", tried=len(chosen), lost=0, different=0, tracebacks=0)

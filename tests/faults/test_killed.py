@@ -28,7 +28,7 @@ KILLED = {
     "a sweep of lengths": ["-m", *SMALL, "task.length=10,15", "seed=0,7", "trainer.max_steps=200"],
 }
 KILLS = 12 if FULL else 1
-CHOSEN = list(KILLED) if FULL else ["solved one after the other", "a sweep of methods"]
+CHOSEN = list(KILLED) if FULL else ["solved one after the other"]
 
 
 @pytest.mark.parametrize("name", CHOSEN)
