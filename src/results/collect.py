@@ -10,7 +10,7 @@ import pandas as pd
 
 from src.config import ConfigurationError, leaves, science
 from src.config.errors import first_line
-from src.rundir import HISTORY, INTERRUPTED, RESULTS, RunDirectory, runs_under
+from src.rundir import HISTORY, INTERRUPTED, LATER, RESULTS, RunDirectory, runs_under
 
 NOT_COMPARED = ("seconds", "spectral_radius", "loss", "test_loss")
 """Columns that two runs of the same configuration and seed may differ in."""
@@ -18,8 +18,8 @@ NOT_COMPARED = ("seconds", "spectral_radius", "loss", "test_loss")
 LOSSES = ("loss", "test_loss")
 """Columns that are the outcome where answers are neither right nor wrong."""
 
-NEEDED = tuple(column for column in RESULTS if column != "test_loss")
-"""Columns without which a results.csv is none; the one left out came later than the others."""
+NEEDED = tuple(column for column in RESULTS if column not in LATER)
+"""Columns without which a results.csv is none."""
 
 OUTCOME = tuple(column for column in RESULTS if column not in NOT_COMPARED)
 
@@ -159,7 +159,7 @@ def _demand_numbers(file: Path, table: pd.DataFrame, columns: Sequence[str]) -> 
 def contradict(old: Replica, new: Replica) -> bool:
     """Whether two finished replicas of one configuration and seed have different outcomes."""
     columns = OUTCOME if new.graded else (*OUTCOME, *LOSSES)
-    return any(not _equal(old.outcome[column], new.outcome[column]) for column in columns)
+    return any(not _equal(old.outcome.get(column), new.outcome.get(column)) for column in columns)
 
 
 def _equal(a: Any, b: Any) -> bool:
