@@ -21,8 +21,8 @@ def draw(data: TrainingData, live: Live, count: int) -> list[Batch]:
 class Ahead:
     """Draws the block that is likely to be the next one, in memory that a GPU reads by itself.
 
-    What is drawn is a function of seed, update and task alone. A block that was begun for replicas of which some have left is
-    that of those who stay; one that was begun for anything else is thrown away.
+    What is drawn is a function of seed, update and task alone. A block that was begun for replicas of which some have
+    left is that of those who stay; one that was begun for anything else is thrown away.
 
     Args:
         data: what is drawn.
