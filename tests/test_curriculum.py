@@ -1,6 +1,7 @@
 """Curriculum: lengths that grow, each replica's own stage, going back, learning rates, and the laws."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,10 @@ from omegaconf import open_dict
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from src.callbacks.curriculum import Curriculum, growing
-from src.config import check
+from src.config import check, science
 from src.config.evaluation import evaluation_configuration
-from src.results.collect import collect
+from src.results.collect import Config, Replica, collect
+from src.results.comparison import labels
 from src.results.rates import success_rates
 from src.results.reach import at_each_length, passed_at
 from src.results.reach import growing as whose_lengths_grow
@@ -360,6 +362,25 @@ def test_a_report_of_a_curriculum_has_its_table_and_figure(tmp_path, whole, caps
     assert table["rate"].is_monotonic_decreasing and table["length"].iloc[-1] == 24
     assert (tmp_path / "reach.png").stat().st_size > 10_000 and (tmp_path / "reach.svg").is_file()
     assert "longest length passed" in capsys.readouterr().out
+
+
+def test_lines_of_a_curriculum_and_of_its_control_have_short_names():
+    """Beside a run without a curriculum one word tells the other; two curricula are told apart by what differs."""
+    names = {}
+    for name, keys in {
+        "plain": [],
+        "slow": ["curriculum=grow", "task.length=100"],
+        "fast": ["curriculum=grow", "task.length=100", "curriculum.growth=1.1"],
+    }.items():
+        names[name] = Config(science(compose("task.length=100", *keys)).items())
+
+    def named(*chosen):
+        replicas = [Replica(names[name], {}, pd.DataFrame(), Path()) for name in chosen]
+        return list(labels(replicas).values())
+
+    assert named("plain", "slow") == ["msgd_cr", "msgd_cr growing"]
+    assert named("slow", "fast") == ["msgd_cr growth=1.05", "msgd_cr growth=1.1"]
+    assert named("plain", "slow", "fast") == ["msgd_cr", "msgd_cr growth=1.05 growing", "msgd_cr growth=1.1 growing"]
 
 
 # -- refusals ----------------------------------------------------------------------------------------------------------
