@@ -10,6 +10,7 @@ import torch
 from omegaconf import open_dict
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from src import storage
 from src.callbacks.curriculum import Curriculum, growing
 from src.config import check, science
 from src.config.evaluation import evaluation_configuration
@@ -268,6 +269,18 @@ def test_a_resumed_run_is_the_same_run(tmp_path, whole, stop):
     _, mine = train(tmp_path / "second", *HARD, f"resume={tmp_path / 'first'}")
     assert [unequal(mine, r, parameters, r) for r in range(3)] == [[]] * 3
     assert_same_tables(tmp_path / "second", directory)
+
+
+def test_the_tests_without_success_are_counted_over_a_resume(tmp_path):
+    """Stopped after one of the two that a replica waits."""
+    keys = [*HARD, "curriculum.patience=2"]
+    train(tmp_path / "whole", *keys)
+    train(tmp_path / "first", *keys, "trainer.max_steps=450")
+    content, _ = storage.read(RunDirectory(tmp_path / "first").checkpoint_file)
+    (kept,) = (state for name, state in content["callbacks"].items() if name.startswith("Curriculum"))
+    assert 1 in kept["waited"]
+    train(tmp_path / "second", *keys, f"resume={tmp_path / 'first'}")
+    assert_same_tables(tmp_path / "second", tmp_path / "whole")
 
 
 def test_adams_memory_survives_a_resume(tmp_path):
