@@ -8,6 +8,7 @@ from pathlib import Path
 import hydra
 import pandas as pd
 import torch
+from omegaconf import DictConfig
 from rich.console import Console
 
 from src.config import ConfigurationError, refuse
@@ -76,7 +77,7 @@ def run(directory: Path, overrides: Sequence[str], out: Path) -> pd.DataFrame:
     population = load_population(directory)
     if not any(override.startswith("task.length=") for override in overrides):
         overrides = [*overrides, f"task.length={LENGTHS}"]
-    trained_on = population.config.task.length, population.config.task.max_length
+    trained_on = lengths_of_training(population.config)
     cfg, lengths = evaluation_configuration(population.config, overrides)
     settle_recurrence(cfg)
     tasks = [hydra.utils.instantiate(cfg.task, length=length) for length in lengths]
@@ -90,6 +91,13 @@ def run(directory: Path, overrides: Sequence[str], out: Path) -> pd.DataFrame:
     show_evaluation(table)
     Console().print(f"in {out}: {EVALUATION}.csv, {EVALUATION}.png (and .svg)", soft_wrap=True)
     return table
+
+
+def lengths_of_training(cfg: DictConfig) -> tuple[int, int | None]:
+    """The shortest and the longest nominal length that a run has learned from; None: there is one."""
+    if cfg.get("curriculum"):
+        return cfg.curriculum.first, cfg.task.length
+    return cfg.task.length, cfg.task.max_length
 
 
 def main() -> None:

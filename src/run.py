@@ -54,6 +54,9 @@ def build(cfg: DictConfig) -> Experiment:
     task = hydra.utils.instantiate(cfg.task)
     direction: Direction = hydra.utils.instantiate(cfg.optimizer.direction)
     callbacks = {name: hydra.utils.instantiate(keys) for name, keys in cfg.callbacks.items() if keys is not None}
+    curriculum = hydra.utils.instantiate(cfg.curriculum) if cfg.get("curriculum") else None
+    if curriculum is not None:
+        callbacks["curriculum"] = curriculum
     seeds = range(cfg.seed, cfg.seed + cfg.replicas)
     population = Population(seeds, settings(cfg, direction), direction.metrics)
     success = SuccessTest(**cfg.success)
@@ -70,12 +73,13 @@ def build(cfg: DictConfig) -> Experiment:
         max_epochs=cfg.trainer.max_epochs,
         config=OmegaConf.to_container(cfg, resolve=False),  # type: ignore[arg-type]
         borders=callbacks["truncated_bptt"].borders if "truncated_bptt" in callbacks else uncut,
+        stages=curriculum,
     )
     stops = [success.check_every]
     if cfg.callbacks.get("metrics") is not None:
         stops.append(cfg.callbacks.metrics.every)
     threads = (os.cpu_count() or 1) if device(cfg).type == "cuda" else 0
-    data = Sequences(task, population, cfg.block, cfg.trainer.max_steps, stops, threads)
+    data = Sequences(task, population, cfg.block, cfg.trainer.max_steps, stops, threads, curriculum)
     return Experiment(module, data, list(callbacks.values()))
 
 

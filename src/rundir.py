@@ -62,11 +62,18 @@ RESULTS = (
     "spectral_radius",
     "seconds",
     "test_loss",
+    "reached",
 )
 """Columns of results.csv, which has one row per replica."""
 
+LATER = ("test_loss", "reached")
+"""Those of them that came later than the others: older files do without."""
+
 HISTORY = ("seed", "step", "epoch", "seconds", "loss", "omega", "grad_norm", "error")
 """First columns of history.csv, which has one row per replica and check."""
+
+STAGED = ("length", "reached")
+"""Further columns of history.csv where lengths grow: of the test, and the longest that was passed."""
 
 
 def history_columns(metrics: Sequence[str] = ()) -> tuple[str, ...]:
@@ -147,6 +154,9 @@ ERROR = "error"
 
 LOSS = "loss"
 """Stem of the table and the figure of a sweep over tasks whose answers are neither right nor wrong."""
+
+REACH = "reach"
+"""Stem of the table and the figure of the lengths that were passed where lengths grow."""
 
 EVALUATION = "evaluation"
 """Stem of the table and the figure of a trained population on other lengths."""
@@ -361,7 +371,7 @@ class RunDirectory:
         """
         import pandas as pd
 
-        return pd.read_csv(self.results_file, dtype={"max_length": "Int64", "solved_at": "Int64"})
+        return pd.read_csv(self.results_file, dtype=dict.fromkeys(("max_length", "solved_at", "reached"), "Int64"))
 
     def read_history(self) -> "pd.DataFrame":
         """One row per replica and check, the columns as HISTORY says and further metrics; without a file, no rows."""

@@ -18,7 +18,7 @@ from src.config.trusted import distrust, untrusted
 from src.network import Architecture, Network, build_architecture
 from src.population import checkpoint
 from src.population.checkpoint import Checkpoint
-from src.rundir import RESULTS, RunDirectory
+from src.rundir import LATER, RESULTS, RunDirectory
 from src.storage import DamagedFile
 from tasks.draws import Stream, generator
 from tasks.task import Task
@@ -81,7 +81,7 @@ def outcomes_of(run: RunDirectory, found: Checkpoint) -> pd.DataFrame:
     seeds = outcomes["seeds"]
     try:
         table = run.read_results()
-        fits = set(RESULTS) <= {*table.columns, "test_loss"}
+        fits = set(RESULTS) <= {*table.columns, *LATER}
         if fits and table["seed"].tolist() == seeds and table["updates"].tolist() == outcomes["updates"]:
             return table
         problem = "other replicas or updates than the checkpoint's"

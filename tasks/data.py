@@ -12,16 +12,21 @@ class TrainingData:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self._blocks: dict[int, tuple[int, list[Pair]]] = {}
+        self._blocks: dict[int, tuple[int, Task, list[Pair]]] = {}
 
-    def __call__(self, seed: int, update: int) -> Pair:
-        """Inputs and targets of update 0, 1, …: a function of the seed and the update."""
+    def __call__(self, seed: int, update: int, task: Task | None = None) -> Pair:
+        """Inputs and targets of update 0, 1, …: a function of the seed, the update and the task.
+
+        Args:
+            task: this one at a length of the replica's own; None: as it is.
+        """
+        task = task or self.task
         index, within = divmod(update, DRAW)
         known = self._blocks.get(seed)
-        if known is None or known[0] != index:
-            known = (index, self._draw(seed, index))
+        if known is None or known[0] != index or known[1] is not task:
+            known = (index, task, self._draw(task, seed, index))
             self._blocks[seed] = known
-        return known[1][within]
+        return known[2][within]
 
     def fixed(self, seeds: Sequence[int]) -> Batch:
         """The sequences of a task that is learned in epochs: the same in each of them."""
@@ -32,9 +37,9 @@ class TrainingData:
             drawn.append(task.draw(task.length, task.batch_size, draws, Split.TRAIN))
         return collate(drawn)
 
-    def _draw(self, seed: int, index: int) -> list[Pair]:
+    def _draw(self, task: Task, seed: int, index: int) -> list[Pair]:
         """The mini-batches of DRAW updates."""
-        task, draws = self.task, generator(seed, Stream.DATA, index)
+        draws = generator(seed, Stream.DATA, index)
         size = task.batch_size
         if task.varies:
             lengths = generator(seed, Stream.LENGTH, index)
@@ -44,18 +49,21 @@ class TrainingData:
         return [(inputs[:, part], target[:, part] if task.every_step else target[part]) for part in parts]
 
 
-def fresh_batch(task: Task, replicas: Sequence[tuple[int, int]], part: int, size: int) -> Batch:
+def fresh_batch(
+    task: Task, replicas: Sequence[tuple[int, int]], part: int, size: int, tasks: Sequence[Task] | None = None
+) -> Batch:
     """One part of the success test of each replica.
 
     Args:
         replicas: seed and number of updates of each; the sequences, and their length, are a function of these.
         part: number of the part, from 0.
         size: sequences in it.
+        tasks: the task at each replica's own length; None: all are tested on ``task``.
     """
     drawn = []
-    for seed, updates in replicas:
+    for (seed, updates), own in zip(replicas, tasks or [task] * len(replicas), strict=True):
         draws = generator(seed, Stream.TEST, updates, part)
-        drawn.append(task.draw(task.draw_length(draws), size, draws, Split.TEST))
+        drawn.append(own.draw(own.draw_length(draws), size, draws, Split.TEST))
     return collate(drawn)
 
 

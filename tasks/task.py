@@ -4,9 +4,10 @@ Shapes: R replicas, T steps, B sequences, I inputs, O outputs; ``l`` is the leng
 """
 
 from abc import ABC, abstractmethod
+from copy import copy
 from enum import Enum
-from math import floor
-from typing import ClassVar
+from math import ceil, floor
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -57,6 +58,19 @@ class Task(ABC):
         self.length, self.max_length = length, max_length
         self.stretch = stretch
         self.batch_size = batch_size
+
+    def at(self, length: int, mixing: float = 1.0) -> Self:
+        """The same task at another length.
+
+        Args:
+            length: L.
+            mixing: below 1: L is drawn for each mini-batch from [mixing * length, length].
+        """
+        other = copy(self)
+        shortest = ceil(round(mixing * length, 9))
+        other.length = shortest
+        other.max_length = length if shortest < length else None
+        return other
 
     @property
     def varies(self) -> bool:

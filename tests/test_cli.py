@@ -33,7 +33,7 @@ def test_a_run_leaves_what_the_contract_says(tmp_path):
     results, history = pd.read_csv(run / "results.csv"), pd.read_csv(run / "history.csv")
     assert ",".join(results.columns) == (
         "task,length,max_length,cell,optimizer,seed,status,solved,solved_at,updates,error,best_error,loss,"
-        "spectral_radius,seconds,test_loss"
+        "spectral_radius,seconds,test_loss,reached"
     )
     assert ",".join(history.columns) == "seed,step,epoch,seconds,loss,omega,grad_norm,error"
     assert results["seed"].tolist() == [0, 1, 2, 3, 4] and set(results["status"]) == {"budget"}

@@ -25,9 +25,9 @@ def equal(block, other):
 def test_the_same_blocks(name):
     task = make_task(name, length=12, max_length=20, batch_size=3)
     ahead, data = Ahead(TrainingData(task), 3), TrainingData(task)
-    live = [(5, 0), (6, 0), (7, 14)]
+    live = [(5, 0, task), (6, 0, task), (7, 14, task)]
     assert equal(ahead.take(live, 4), draw(data, live, 4))
-    later = [(seed, n + 4) for seed, n in live]
+    later = [(seed, n + 4, task) for seed, n, _ in live]
     ahead.begin(later, 20)
     assert equal(ahead.take(later, 20), draw(data, later, 20))
     ahead.close()
@@ -36,11 +36,15 @@ def test_the_same_blocks(name):
 def test_whoever_leaves_meanwhile_is_left_out():
     task = make_task("temporal_order", length=12, batch_size=3)
     ahead, data = Ahead(TrainingData(task), 2), TrainingData(task)
-    live = [(5, 0), (6, 0), (7, 0)]
+    live = [(5, 0, task), (6, 0, task), (7, 0, task)]
     ahead.begin(live, 3)
     assert equal(ahead.take([live[0], live[2]], 3), draw(data, [live[0], live[2]], 3))
     ahead.begin(live, 3)
-    assert equal(ahead.take([(5, 1), (6, 0)], 3), draw(data, [(5, 1), (6, 0)], 3))  # one of them was not updated
+    other = [(5, 1, task), (6, 0, task)]
+    assert equal(ahead.take(other, 3), draw(data, other, 3))  # one of them was not updated
+    longer = [(5, 0, task.at(14)), (6, 0, task)]
+    ahead.begin(live, 3)
+    assert equal(ahead.take(longer, 3), draw(data, longer, 3))  # one of them has come to another length
     ahead.begin(live, 3)
     assert equal(ahead.take(live, 2), draw(data, live, 2))
     ahead.close()

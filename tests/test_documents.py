@@ -355,7 +355,7 @@ def keys(node):
         yield from keys(value)
 
 
-@pytest.mark.parametrize("group", ["task", "cell", "optimizer", "callbacks", "trainer", "train.yaml"])
+@pytest.mark.parametrize("group", ["task", "cell", "optimizer", "curriculum", "callbacks", "trainer", "train.yaml"])
 def test_every_key_and_choice_is_documented(group):
     text = read("docs/configuration.md")
     files = [ROOT / "conf" / group] if group.endswith(".yaml") else sorted(Path(ROOT / "conf" / group).glob("*.yaml"))

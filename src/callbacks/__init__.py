@@ -1,6 +1,7 @@
 """Lightning callbacks: what happens around the updates."""
 
 from src.callbacks.clipping import Clipping
+from src.callbacks.curriculum import Curriculum
 from src.callbacks.diagnostics import Diagnostics
 from src.callbacks.interrupt import Interrupt
 from src.callbacks.progress import Progress
@@ -9,4 +10,14 @@ from src.callbacks.success import Success
 from src.callbacks.tensorboard import Metrics
 from src.callbacks.truncated_bptt import TruncatedBPTT
 
-__all__ = ["Clipping", "Diagnostics", "Interrupt", "Metrics", "Progress", "Recorder", "Success", "TruncatedBPTT"]
+__all__ = [
+    "Clipping",
+    "Curriculum",
+    "Diagnostics",
+    "Interrupt",
+    "Metrics",
+    "Progress",
+    "Recorder",
+    "Success",
+    "TruncatedBPTT",
+]

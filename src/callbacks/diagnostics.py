@@ -141,7 +141,7 @@ class Diagnostics(pl.Callback):
         """Measures some replicas on their next mini-batch."""
         population = module.population
         data = TrainingData(module.task)
-        pairs = [data(population.seeds[r], int(population.updates[r])) for r in moved]
+        pairs = [data(population.seeds[r], int(population.updates[r]), module.stages.learned(r)) for r in moved]
         network = population.everyone()
         size = together(network, module.task)
         parts = []

@@ -38,9 +38,18 @@ def summary(population: Population, graded: bool) -> str:
         losses = " ".join(f"{loss:.3g}" for loss in sorted(population.means["check"]["loss"])[:5])
         return f"{population.epochs.max():>7,} epochs, {population.step:,} updates  losses {losses}"
     solved = int(population.solved_R.sum())
+    if "reached" in population.noted:
+        return f"{population.step:>7,} updates  solved {solved}/{len(population.seeds)}  {lengths(population)}"
     errors = sorted(error for error in population.last["best_error"] if not np.isnan(error))
     best = " ".join(f"{100 * error:.2g}" for error in errors[:5]) or "-"
     return f"{population.step:>7,} updates  solved {solved}/{len(population.seeds)}  best errors {best} %"
+
+
+def lengths(population: Population) -> str:
+    """The longest lengths that were passed, the largest first."""
+    reached = population.last["reached"]
+    passed = sorted(reached[~np.isnan(reached)], reverse=True)
+    return f"passed {' '.join(f'{length:.0f}' for length in passed[:10]) or '-'} steps"
 
 
 class Progress(pl.Callback):

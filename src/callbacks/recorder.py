@@ -69,7 +69,7 @@ class Recorder(pl.Callback):
         self.written = perf_counter()
         run = RunDirectory(trainer.default_root_dir)
         run.write_results(results_rows(module.population, module.config, module.task.graded))
-        run.write_history(self.history, module.population.extra)
+        run.write_history(self.history, (*module.population.extra, *module.population.noted))
 
     def state_dict(self) -> dict[str, Any]:
         return {"history": self.history}

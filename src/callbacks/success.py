@@ -48,10 +48,11 @@ class Success(pl.Callback):
             population.last["test_loss"][row] = float(loss_R)
 
     def test(self, module: Training, full: bool) -> None:
-        """Tests the living; whoever passes has solved the task, and leaves unless ``success.leave`` is false."""
+        """Tests the living, each at its own stage; who has solved the task leaves unless ``success.leave`` is false."""
         population = module.population
         passed_A = module.test(list(range(len(population.live))), full)
         population.read("check")
-        population.solve(passed_A)
+        solved_A = module.stages.judge(population, passed_A, regular=not full)
+        population.solve(solved_A)
         if module.success.leave:
-            population.leave(passed_A, SOLVED)
+            population.leave(solved_A, SOLVED)

@@ -55,6 +55,8 @@ class Metrics(pl.Callback):
         """Logs what is known since the last test."""
         population = module.population
         tags = {"val/error": "error", "val/loss": "test_loss", "diag/spectral_radius": "spectral_radius"}
+        if "length" in population.noted:
+            tags["val/length"] = "length"
         values = {tag: population.last[column] for tag, column in tags.items()}
         scalars = medians(values, population.seeds, self.curves)
         if module.task.graded:

@@ -9,6 +9,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from src.config.curriculum import curriculum_problems
 from src.config.errors import first_line, near
 from src.config.keys import REQUIRED, RULES, TABLE, leaves
 from src.config.memory import free_memory
@@ -29,8 +30,12 @@ CUT = "callbacks.truncated_bptt"
 NEEDED = ("interrupt", "clipping", "success", "recorder")
 """Callbacks without which there is no method, no outcome or no file."""
 
-OURS = {"src.callbacks.TruncatedBPTT": "truncated_bptt", "src.callbacks.Clipping": "clipping"}
-"""Callbacks that the update asks, by the key under which it does."""
+OURS = {
+    "src.callbacks.TruncatedBPTT": "callbacks.truncated_bptt",
+    "src.callbacks.Clipping": "callbacks.clipping",
+    "src.callbacks.Curriculum": "curriculum",
+}
+"""Callbacks that the update or the test asks, by the key under which it does."""
 
 
 def check(cfg: DictConfig) -> list[str]:
@@ -127,6 +132,7 @@ def problems_between_keys(cfg: DictConfig, wrong: Wrong, usable: bool) -> list[s
     problems += seed_problems(cfg, wrong)
     if usable:
         problems += data_problems(cfg, wrong)
+        problems += curriculum_problems(cfg, wrong, _class(cfg.task))
     if usable and not problems and not wrong.below("task"):
         problems += size_problems(cfg) or sequence_problems(cfg, hydra.utils.instantiate(cfg.task))
     problems += method_problems(cfg, wrong)
@@ -267,8 +273,8 @@ def callback_problems(cfg: DictConfig) -> list[str]:
         if part is not None and not OmegaConf.is_dict(part):
             continue
         own = OURS.get(str(part.get("_target_"))) if part is not None else None
-        if own not in (None, name):
-            problems.append(f"callbacks.{name}: {part._target_} is known as callbacks.{own}")
+        if own not in (None, f"callbacks.{name}"):
+            problems.append(f"callbacks.{name}: {part._target_} is known as {own}")
     return problems
 
 

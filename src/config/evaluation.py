@@ -32,6 +32,7 @@ def evaluation_configuration(saved: DictConfig, overrides: Sequence[str]) -> tup
     cfg = saved.copy()
     OmegaConf.update(cfg, "task.max_length", None)
     cfg.resume = None
+    cfg.pop("curriculum", None)
     cfg.trainer.accelerator = "cpu"
     known = [f"task.{name}" for name in cfg.task if name not in FIXED] + [*FURTHER]
     lengths: list[Any] = []

@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from src.config.rules import (
+    ABOVE_ONE,
     BELOW_ONE,
     COUNTS,
     DIRECTORY,
@@ -23,6 +24,7 @@ from src.config.rules import (
     ONE_DEVICE,
     PAIR,
     SEED,
+    SHARE,
     Rule,
     above_zero,
     choice,
@@ -140,6 +142,13 @@ KEYS = (
     Key("callbacks.truncated_bptt.parts", COUNTS),
     Key("callbacks.truncated_bptt.patience", whole(1, optional=True)),
     Key("callbacks.truncated_bptt.steps", whole(1, optional=True)),
+    # how lengths grow
+    Key("curriculum.first", whole(1)),
+    Key("curriculum.growth", ABOVE_ONE),
+    Key("curriculum.patience", whole(1)),
+    Key("curriculum.fallback", choice("back", "stay")),
+    Key("curriculum.mixing", SHARE),
+    Key("curriculum.exponent", FROM_ZERO),
     aside("logger"),
 )
 """Every key that the program knows. A key that is not here is the user's own: a result depends on it."""

@@ -13,7 +13,7 @@ from src.config.wrong import Wrong
 OF_EVERY_METHOD = {"name", "lr", "half_life", "clip", "alpha", "omega", "direction", "step"}
 """Keys that a method's file may have, whatever its direction is."""
 
-TAKEN = {"seed", "step", "epoch", "seconds", "loss", "grad_norm", "error", "clipped"}
+TAKEN = {"seed", "step", "epoch", "seconds", "loss", "grad_norm", "error", "clipped", "length", "reached"}
 """Names that no metric may have: columns and tags of every run."""
 
 

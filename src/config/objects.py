@@ -69,6 +69,8 @@ def callback_classes(cfg: DictConfig) -> list[str]:
             problems.append(f"callbacks.{name}={part}: must name a class")
         elif part is not None:
             problems += _of_kind(part, f"callbacks.{name}", Callback) or _refused(cfg, f"callbacks.{name}")
+    if cfg.get("curriculum"):
+        problems += _of_kind(cfg.curriculum, "curriculum", Callback) or _refused(cfg, "curriculum")
     if cfg.logger:
         problems += _of_kind(cfg.logger, "logger", Logger)
     return problems

@@ -100,7 +100,7 @@ def take_up(population: Population, state: dict[str, Any]) -> None:
     population.epochs = np.array(state["epochs"])
     population.solved_at = np.array(state["solved_at"])
     population.unreported = set(state["unreported"])
-    population.last = _arrays(state["last"])
+    population.last |= _arrays(state["last"])
     population.means = {name: _arrays(means) for name, means in state["means"].items()}
     for name, (sums, updates) in state["windows"].items():
         population.windows[name].sum_MR = torch.tensor(sums, dtype=torch.float64)

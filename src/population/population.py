@@ -17,8 +17,9 @@ from src.population.metrics import METRICS, Window
 from src.population.stack import Optimizer, Rows, Stack
 from src.rundir import BUDGET, INTERRUPTED, RUNNING
 
-MEASURED = ("error", "best_error", "test_loss", "spectral_radius", "seconds")
-"""What is known of a replica besides its metrics, at its last value."""
+MEASURED = ("error", "best_error", "test_loss", "spectral_radius", "seconds", "length", "reached")
+"""What is known of a replica besides its metrics, at its last value. ``length``: of the task in its last test;
+``reached``: the longest length that it has passed, where lengths grow."""
 
 OFF = {"alpha": 0.0, "half_life": float("inf")}
 """Settings that change nothing at these values. A device, which would have to be asked, does not hold them then."""
@@ -40,6 +41,7 @@ class Population:
         self.off = {name for name, value in OFF.items() if settings.get(name) == value}
         self.extra = tuple(metric for metric in metrics if metric not in METRICS)
         self.metrics = (*METRICS, *self.extra)
+        self.noted: tuple[str, ...] = ()  # of MEASURED: what the history tells besides
         self.live = list(range(R))  # replica of each row
         self.windows = {name: Window(self.metrics, R) for name in ("log", "check")}
         self.status = [RUNNING] * R
@@ -127,8 +129,12 @@ class Population:
                     self.means[name][metric][replica] = mean_R[replica]
         window.clear(replicas)
 
-    def tested(self, replicas: Sequence[int], errors: np.ndarray) -> None:
-        """Notes the share of wrong sequences of these replicas."""
+    def tested(self, replicas: Sequence[int], errors: np.ndarray, lengths: Sequence[int]) -> None:
+        """Notes the share of wrong sequences of these replicas; at a new length the best error begins anew."""
+        before = self.last["length"][replicas]
+        anew = ~np.isnan(before) & (before != lengths)
+        self.last["best_error"][np.array(replicas)[anew]] = np.nan
+        self.last["length"][replicas] = lengths
         self.last["error"][replicas] = errors
         self.last["best_error"] = np.fmin(self.last["best_error"], self.last["error"])
         self.last["seconds"][replicas] = self.seconds

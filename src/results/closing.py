@@ -12,6 +12,7 @@ from src.intervals import wilson
 from src.rundir import INTERRUPTED, RESULTS
 
 NUMBERS = {
+    "reached": ("reached", 1.0, ",.0f"),
     "error": ("error %", 100.0, ".2f"),
     "best_error": ("best %", 100.0, ".2f"),
     "loss": ("loss", 1.0, ".3g"),
@@ -49,6 +50,8 @@ def table(results: Sequence[dict[str, Any]]) -> Table:
     printed.add_column("status", justify="right", min_width=11)
     printed.add_column("updates", justify="right")
     used = [name for name in NUMBERS if any(not np.isnan(result[name]) for result in results)]
+    if "reached" in used:
+        used.remove("best_error")  # at the last length only: the table stays narrow
     for name in used:
         printed.add_column(NUMBERS[name][0], justify="right")
     for result in results:

@@ -15,6 +15,7 @@ from src.rundir import (
     DIVERGED,
     HISTORY,
     INTERRUPTED,
+    LATER,
     PLATEAU,
     RESULTS,
     SOLVED,
@@ -28,8 +29,8 @@ NOT_COMPARED = ("seconds", "spectral_radius", "loss", "test_loss")
 LOSSES = ("loss", "test_loss")
 """Columns that are the outcome where answers are neither right nor wrong."""
 
-NEEDED = tuple(column for column in RESULTS if column != "test_loss")
-"""Columns without which a results.csv is none; the one left out came later than the others."""
+NEEDED = tuple(column for column in RESULTS if column not in LATER)
+"""Columns without which a results.csv is none."""
 
 KINDS = {"task.name": str, "task.length": int, "cell.name": str, "optimizer.name": str, "task.max_length": int | None}
 """Keys of a configuration that tables and figures are made by, and what they hold."""
@@ -191,7 +192,7 @@ def _demand_numbers(file: Path, table: pd.DataFrame, columns: Sequence[str]) -> 
 def contradict(old: Replica, new: Replica) -> bool:
     """Whether two finished replicas of one configuration and seed have different outcomes."""
     columns = OUTCOME if new.graded else (*OUTCOME, *LOSSES)
-    return any(not _equal(old.outcome[column], new.outcome[column]) for column in columns)
+    return any(not _equal(old.outcome.get(column), new.outcome.get(column)) for column in columns)
 
 
 def _equal(a: Any, b: Any) -> bool:

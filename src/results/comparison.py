@@ -8,6 +8,9 @@ from src.results.collect import Config, Replica, by_config
 NAMED = ("task.name", "task.length", "task.max_length", "cell.name", "optimizer.name")
 """Keys that have a column of their own."""
 
+CURRICULUM = "curriculum."
+"""What the keys of a curriculum begin with."""
+
 
 def differing(configs: Iterable[Config]) -> list[str]:
     """Keys that differ between these configurations and have no column of their own, sorted."""
@@ -33,14 +36,26 @@ def labels(replicas: Sequence[Replica]) -> dict[Config, str]:
     names = {}
     for (_, _, method), configs in groups.items():
         keys = differing(configs)
+        curricula = [config for config in configs if _grows(config)]
+        if len(curricula) < len(configs):  # what a run without a curriculum lacks is said in a word
+            of_curricula = differing(curricula)
+            keys = [key for key in keys if not key.startswith(CURRICULUM) or key in of_curricula]
         for config in configs:
             names[config] = " ".join([method, *_differences(dict(config), keys)])
+            if _grows(config) and len(curricula) < len(configs):
+                names[config] += " growing"
     return names
+
+
+def _grows(config: Config) -> bool:
+    """Whether the lengths of a configuration grow."""
+    return any(key.startswith(CURRICULUM) for key, _ in config)
 
 
 def _differences(values: dict[str, Any], keys: Sequence[str]) -> list[str]:
     """The values of these keys in words, and the largest length if there is one."""
-    words = [f"{key.split('.')[-1]}={_words(values.get(key))}" for key in keys]
+    told = [key for key in keys if key in values or not key.startswith(CURRICULUM)]
+    words = [f"{key.split('.')[-1]}={_words(values.get(key))}" for key in told]
     if values.get("task.max_length") is not None:
         words.append(f"to {values['task.max_length']}")
     return words

@@ -14,16 +14,30 @@ from src.config.errors import first_line
 from src.results import plots
 from src.results.collect import Replica, collect
 from src.results.rates import losses, success_rates
+from src.results.reach import at_each_length, growing
+from src.results.reach_plot import reach
 from src.results.seeds import replica_table
-from src.results.tables import show_losses, show_success_rates
-from src.rundir import CURVES, ERROR, LOSS, REPLICAS, SUCCESS_RATE, figure_files, replaced, table_file, write_frame
+from src.results.tables import show_losses, show_reach, show_success_rates
+from src.rundir import (
+    CURVES,
+    ERROR,
+    LOSS,
+    REACH,
+    REPLICAS,
+    SUCCESS_RATE,
+    figure_files,
+    replaced,
+    table_file,
+    write_frame,
+)
 
 
 def report(directories: Sequence[Path], out: Path | None = None, skipped: list[str] | None = None) -> pd.DataFrame:
     """Writes the tables and figures of a sweep, prints its table and returns it.
 
     Written are replicas.csv with one row per replica; success_rate.csv, success_rate and error as .png and .svg, and
-    figures for TensorBoard; of tasks whose answers are neither right nor wrong, loss.csv, loss.png and loss.svg.
+    figures for TensorBoard; where lengths grow, reach.csv, reach.png and reach.svg; of tasks whose answers are neither
+    right nor wrong, loss.csv, loss.png and loss.svg.
 
     Args:
         directories: searched for runs at any depth.
@@ -54,6 +68,10 @@ def report(directories: Sequence[Path], out: Path | None = None, skipped: list[s
         table = report_success_rates(graded, out)
         figures[SUCCESS_RATE] = plots.success_rate(graded)
         figures[ERROR] = plots.error(graded)
+    curricula = growing(graded)
+    if curricula:
+        report_reach(curricula, out)
+        figures[REACH] = reach(curricula)
     save(figures, out)
     return table
 
@@ -64,6 +82,13 @@ def report_success_rates(replicas: Sequence[Replica], out: Path) -> pd.DataFrame
     write_frame(table, table_file(out, SUCCESS_RATE))
     show_success_rates(replicas, table, out)
     return table
+
+
+def report_reach(replicas: Sequence[Replica], out: Path) -> None:
+    """Writes reach.csv, success rates at each length of a curriculum, and prints how far each replica came."""
+    table = success_rates(at_each_length(replicas))
+    write_frame(table, table_file(out, REACH))
+    show_reach(replicas, out)
 
 
 def report_losses(replicas: Sequence[Replica], out: Path) -> pd.DataFrame:

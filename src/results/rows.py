@@ -1,6 +1,7 @@
 """From a population to the rows of its tables; src/rundir.py names their columns."""
 
 from collections.abc import Sequence
+from math import isnan
 from typing import Any
 
 from src.population import Population
@@ -39,7 +40,13 @@ def _outcome(population: Population, replica: int, graded: bool) -> list[Any]:
         last["spectral_radius"],
         round(last["seconds"], 3),
         last["test_loss"],
+        whole(last["reached"]),
     ]
+
+
+def whole(value: float) -> float:
+    """A whole number as such; NaN stays."""
+    return value if isnan(value) else int(value)
 
 
 def history_rows(population: Population, replicas: Sequence[int]) -> list[list[Any]]:
@@ -64,5 +71,7 @@ def history_rows(population: Population, replicas: Sequence[int]) -> list[list[A
         ]
         for metric in population.extra:
             row.append(float(means[metric][replica]))
+        for name in population.noted:
+            row.append(whole(float(population.last[name][replica])))
         rows.append(row)
     return rows

@@ -17,6 +17,6 @@ def replica_table(replicas: Sequence[Replica]) -> pd.DataFrame:
         values = dict(replica.config)
         rows.append([replica.outcome.get(column) for column in RESULTS] + [values.get(key) for key in keys])
     table = pd.DataFrame(rows, columns=[*RESULTS, *keys])
-    for column in ("max_length", "solved_at"):
+    for column in ("max_length", "solved_at", "reached"):
         table[column] = table[column].astype("Int64")
     return table.sort_values(["task", "cell", "optimizer", "length"], kind="stable", ignore_index=True)

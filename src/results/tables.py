@@ -7,9 +7,9 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from src.results.collect import Replica
+from src.results.collect import Replica, by_config
 from src.results.comparison import labels, paired
-from src.rundir import ERROR, LOSS, REPLICAS, SUCCESS_RATE
+from src.rundir import ERROR, LOSS, REACH, REPLICAS, SUCCESS_RATE
 
 FEW = 6
 """Most replicas that get a column of their own."""
@@ -41,6 +41,23 @@ def show_success_rates(replicas: Sequence[Replica], table: pd.DataFrame, out: Pa
     console.print(printed)
     written = f"{REPLICAS}.csv, {SUCCESS_RATE}.csv, {SUCCESS_RATE}.png, {ERROR}.png (and .svg)"
     console.print(f"in {out}: {written}", soft_wrap=True)
+
+
+def show_reach(replicas: Sequence[Replica], out: Path) -> None:
+    """Prints the longest length that each replica has passed, one row per configuration.
+
+    Args:
+        replicas: those whose lengths grow.
+        out: where the table of shares was written.
+    """
+    names = labels(replicas)
+    printed = Table("method", "longest length passed, by seed", title="lengths that grow", title_justify="left")
+    for config, alike in by_config(replicas).items():
+        reached = [replica.outcome["reached"] for replica in alike]
+        printed.add_row(names[config], " ".join("-" if pd.isna(length) else f"{length:.0f}" for length in reached))
+    console = Console()
+    console.print(printed)
+    console.print(f"in {out}: {REACH}.csv, {REACH}.png (and .svg)", soft_wrap=True)
 
 
 def _solved(table: pd.DataFrame) -> list[str]:

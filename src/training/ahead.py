@@ -7,21 +7,22 @@ import torch
 
 from tasks.batch import Batch, Pair, collate
 from tasks.data import TrainingData
+from tasks.task import Task
 
-Live = Sequence[tuple[int, int]]
-"""Each replica's seed and updates so far."""
+Live = Sequence[tuple[int, int, Task]]
+"""Each replica's seed, its updates so far, and what it learns now."""
 
 
 def draw(data: TrainingData, live: Live, count: int) -> list[Batch]:
     """The mini-batches of the next updates of these replicas."""
-    return [collate([data(seed, n + k) for seed, n in live]) for k in range(count)]
+    return [collate([data(seed, n + k, task) for seed, n, task in live]) for k in range(count)]
 
 
 class Ahead:
     """Draws the block that is likely to be the next one, in memory that a GPU reads by itself.
 
-    What is drawn is a function of seed and update alone. A block that was begun for replicas of which some have left is
-    that of those who stay; one that was begun for anything else is thrown away.
+    What is drawn is a function of seed, update and task alone. A block that was begun for replicas of which some have
+    left is that of those who stay; one that was begun for anything else is thrown away.
 
     Args:
         data: what is drawn.
@@ -62,9 +63,9 @@ class Ahead:
     def _draw(self, live: Live, count: int) -> list[Batch]:
         """Draws a block, a replica a thread; then puts it together, an update a thread."""
 
-        def of_replica(own: tuple[int, int]) -> list[Pair]:
-            seed, n = own
-            return [self.data(seed, n + k) for k in range(count)]
+        def of_replica(own: tuple[int, int, Task]) -> list[Pair]:
+            seed, n, task = own
+            return [self.data(seed, n + k, task) for k in range(count)]
 
         drawn = list(self.pool.map(of_replica, live))
 

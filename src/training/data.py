@@ -6,7 +6,8 @@ import pytorch_lightning as pl
 import torch
 
 from src.population import Population
-from src.training.ahead import Ahead, draw
+from src.training.ahead import Ahead, Live, draw
+from src.training.stages import OneStage, Stages
 from tasks.batch import Batch
 from tasks.data import TrainingData
 from tasks.task import Task
@@ -25,6 +26,7 @@ class Sequences(pl.LightningDataModule):
         max_steps: updates of each replica.
         stops: no block crosses a multiple of these many updates, where something is tested or logged.
         threads: that draw the next block while a device learns from the last one; 0: it is drawn when it is needed.
+        stages: which task each replica learns now; None: all learn ``task``.
     """
 
     def __init__(
@@ -35,8 +37,10 @@ class Sequences(pl.LightningDataModule):
         max_steps: int,
         stops: Sequence[int],
         threads: int = 0,
+        stages: Stages | None = None,
     ) -> None:
         super().__init__()
+        self.stages = stages or OneStage(task)
         self.population = population
         self.block = block
         self.max_steps = max_steps
@@ -65,14 +69,19 @@ class Sequences(pl.LightningDataModule):
         """The next updates' mini-batches, or one epoch's sequences."""
         if self.data.task.epochs:
             return [self.epoch()]
-        live = self.population.draws()
         step = self.population.step
         count = self.length_at(step)
         if self.ahead is None:
-            return draw(self.data, live, count)
-        block = self.ahead.take(live, count)
-        self.ahead.begin([(seed, n + count) for seed, n in live], self.length_at(step + count))
+            return draw(self.data, self.live(), count)
+        block = self.ahead.take(self.live(), count)
+        self.ahead.begin(self.live(count), self.length_at(step + count))
         return block
+
+    def live(self, ahead: int = 0) -> Live:
+        """Who still learns, and what each learns now, so many updates ahead."""
+        draws = self.population.draws(ahead)
+        tasks = [self.stages.learned(replica) for replica in self.population.live]
+        return [(seed, n, task) for (seed, n), task in zip(draws, tasks, strict=True)]
 
     def epoch(self) -> Batch:
         """The sequences of those who still learn, where a task is learned in epochs."""

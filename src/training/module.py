@@ -15,6 +15,7 @@ from src.network import Carry, Network
 from src.population import Population, checkpoint
 from src.rundir import BUDGET, DIVERGED
 from src.training.data import Block
+from src.training.stages import OneStage, Stages
 from src.training.success import SuccessTest
 from src.training.update import Method, Updated, update
 from tasks.batch import Batch
@@ -42,6 +43,7 @@ class Training(pl.LightningModule):
         max_epochs: through a fixed data set.
         config: kept in checkpoints; plain numbers, strings, lists and dictionaries.
         borders: where a replica's sequences are cut (truncated BPTT).
+        stages: which task each replica learns and is tested on; None: ``task``, all of them.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Training(pl.LightningModule):
         config: dict[str, Any],
         max_epochs: int | None = None,
         borders: Borders = uncut,
+        stages: Stages | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -67,6 +70,7 @@ class Training(pl.LightningModule):
         self.max_epochs = max_epochs
         self.config = config
         self.borders = borders
+        self.stages = stages or OneStage(task)
         self.waiting: list[Updated] = []  # updates that were made and not yet recorded
 
     # -- training ----------------------------------------------------------------------------------------------------
@@ -208,8 +212,9 @@ class Training(pl.LightningModule):
         replicas = [population.live[row] for row in rows]
         seeds = [population.seeds[replica] for replica in replicas]
         updates = population.updates[replicas].tolist()
-        errors, passed = self.success.run(self.network.select(rows), self.task, seeds, updates, full)
-        population.tested(replicas, errors)
+        tasks = [self.stages.tested(replica) for replica in replicas]
+        errors, passed = self.success.run(self.network.select(rows), self.task, seeds, updates, full, tasks)
+        population.tested(replicas, errors, [task.length for task in tasks])
         return passed
 
     # -- checkpoints hold all R replicas -----------------------------------------------------------------------------

@@ -34,11 +34,20 @@ class SuccessTest:
         return wrong / self.sequences < self.max_error
 
     def run(
-        self, network: Network, task: Task, seeds: Sequence[int], updates: Sequence[int], full: bool = False
+        self,
+        network: Network,
+        task: Task,
+        seeds: Sequence[int],
+        updates: Sequence[int],
+        full: bool = False,
+        tasks: Sequence[Task] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Tests the network's replicas on sequences that are a function of their seed and update alone.
 
         Unless ``full``, a replica's test stops with the batch in which it can no longer pass.
+
+        Args:
+            tasks: the task at each replica's own length; None: all are tested on ``task``.
 
         Returns:
             share of wrong sequences among those seen, and whether the test was passed; one a replica.
@@ -48,7 +57,9 @@ class SuccessTest:
         undecided = list(range(len(seeds)))
         for part, first in enumerate(range(0, self.sequences, BATCH)):
             size = min(BATCH, self.sequences - first)
-            batch = fresh_batch(task, [(seeds[r], int(updates[r])) for r in undecided], part, size).to(device)
+            replicas = [(seeds[r], int(updates[r])) for r in undecided]
+            own = None if tasks is None else [tasks[r] for r in undecided]
+            batch = fresh_batch(task, replicas, part, size, own).to(device)
             some = network if len(undecided) == len(seeds) else network.select(undecided)
             wrong_RB = some.wrong(batch, task)
             wrong[undecided] += wrong_RB.sum(1).cpu().numpy()
