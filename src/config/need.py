@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
+import torch
 from omegaconf import DictConfig
 
 from src.cells import AutogradCell
@@ -54,7 +55,8 @@ class Need:
 def memory_problems(cfg: DictConfig, task: Task, architecture: Architecture) -> list[str]:
     """A population that is larger than the memory that is free; nothing where that is not known."""
     free = free_memory()
-    if free is None or cfg.trainer.accelerator != "cpu":
+    on_gpu = cfg.trainer.accelerator != "cpu" and torch.cuda.is_available()
+    if free is None or on_gpu:
         return []
     need = estimate(cfg, task, architecture)
     if need.of(cfg.replicas) <= free:
