@@ -1,6 +1,7 @@
 """What was trained, handed on: a population as it was saved, a replica as torch's own modules, and starts for those."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from src.cells import GRU, LSTM, Vanilla
 from src.config import ConfigurationError
 from src.config.errors import first_line
-from src.config.trusted import distrust, untrusted
+from src.config.trusted import distrust, import_modules, untrusted
 from src.network import Architecture, Network, build_architecture
 from src.population import checkpoint
 from src.population.checkpoint import Checkpoint
@@ -43,13 +44,18 @@ class Trained:
         return hydra.utils.instantiate(self.config.task)
 
 
-def load_population(directory: str | Path) -> Trained:
+def load_population(directory: str | Path, modules: Sequence[str] = ()) -> Trained:
     """All R replicas of a run's directory (``runs/...``, or ``sweeps/.../3_msgd_c_length=100``).
+
+    Args:
+        directory: of the run.
+        modules: of your own, whose classes the run's configuration may name.
 
     Raises:
         ConfigurationError: no run there, or none that has begun; damaged checkpoints; a class that is not found, or
             that is neither ours nor in a module that is imported already.
     """
+    import_modules(modules)
     run = RunDirectory(directory)
     if not run.has_checkpoint:
         raise ConfigurationError([f"{directory}: no trained population there, {run.checkpoint_file} is missing"])
@@ -93,7 +99,7 @@ def outcomes_of(run: RunDirectory, found: Checkpoint) -> pd.DataFrame:
     return pd.DataFrame(own).assign(length=config["task"]["length"], **names)
 
 
-def load_replica(directory: str | Path, seed: int) -> tuple[nn.RNNBase, nn.Linear]:
+def load_replica(directory: str | Path, seed: int, modules: Sequence[str] = ()) -> tuple[nn.RNNBase, nn.Linear]:
     """One replica's network in plain torch: an nn.RNN, nn.LSTM or nn.GRU and the nn.Linear that reads out its h.
 
     Inputs are (T, B, I), symbols one-hot; the outputs are those of the run's network to float32's roundings.
@@ -102,7 +108,7 @@ def load_replica(directory: str | Path, seed: int) -> tuple[nn.RNNBase, nn.Linea
         ConfigurationError: as :func:`load_population`; a seed that is not in the run.
         ValueError: units that torch's modules do not have (nn.RNN: tanh and relu only), or several layers.
     """
-    population = load_population(directory)
+    population = load_population(directory, modules)
     if seed not in population.seeds:
         raise ConfigurationError([f"{directory}: no replica of seed {seed}; there are {population.seeds}"])
     row = population.seeds.index(seed)

@@ -87,7 +87,8 @@ def test_a_start_of_ones_own(tmp_path, irnn, name):
     population = run(cfg, tmp_path / "run")
     assert population.updates.tolist() == [40] * 3
     assert recurrence.backend_of(architecture.cell, network.W).name == name
-    trained, (rnn, readout) = load_population(tmp_path / "run"), load_replica(tmp_path / "run", seed=6)
+    trained = load_population(tmp_path / "run", modules=["irnn_of_ones_own"])
+    rnn, readout = load_replica(tmp_path / "run", seed=6)
     assert isinstance(rnn, nn.RNN) and rnn.nonlinearity == "relu"
     assert not torch.equal(trained.network.W, network.W) and trained.network.W.isfinite().all()
     batch = collate([task.draw(30, 8, np.random.default_rng(0))] * 3)

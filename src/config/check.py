@@ -55,7 +55,7 @@ def check(cfg: DictConfig) -> list[str]:
     unknown_success_keys(cfg, wrong)
     problems = wrong.problems
     strange = untrusted(without_hydra(cfg), importing=True) if cfg.get("resume") else []
-    problems += [f"resume={cfg.resume}: names {name}, which is no class made from ours" for name in strange]
+    problems += [f"resume={cfg.resume}: names {name}, which is no class, or one of Python's own" for name in strange]
     if not missing and not strange:
         objects = object_problems(cfg, wrong)
         problems += [*objects, *problems_between_keys(cfg, wrong, usable=not objects)]

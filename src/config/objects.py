@@ -79,7 +79,7 @@ def callback_classes(cfg: DictConfig) -> list[str]:
 def _of_kind(part: Any, name: str, kind: type) -> list[str]:
     """Why a part names no class of this kind."""
     if not OmegaConf.is_dict(part) or part.get("_target_") is None:
-        return [f"{name}={part}: must name a class"]
+        return [f"{name}={'null' if part is None else part}: must name a class"]
     try:
         found = hydra.utils.get_class(str(part._target_))
     except Exception as error:  # whatever an import raises

@@ -72,8 +72,8 @@ def changed_keys(cfg: DictConfig, run: RunDirectory) -> list[str]:
         return []
     before: dict[str, Any] = {"recurrence": "reference", **dict(leaves(saved))}
     now = dict(leaves(cfg))
-    if now["recurrence"] == "auto":
-        now["recurrence"] = before["recurrence"]  # auto goes on with what ran
+    if "auto" in (now["recurrence"], before["recurrence"]):  # auto goes on with what ran
+        now["recurrence"] = before["recurrence"]
     problems = []
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key) and not is_resumable(key):

@@ -15,8 +15,12 @@ OURS = ("src", "tasks", "torch.optim", "pytorch_lightning.loggers", "pytorch_lig
 """Packages whose classes may be named."""
 
 
+_imported: set[str] = set()
+"""Modules that the user named."""
+
+
 def import_modules(names: Iterable[str]) -> None:
-    """Imports modules that the user named: classes there that are made from ours may be named too.
+    """Imports modules that the user named: all classes there may be named too.
 
     Raises:
         ConfigurationError: a module that cannot be imported.
@@ -24,6 +28,7 @@ def import_modules(names: Iterable[str]) -> None:
     for name in names:
         try:
             importlib.import_module(name)
+            _imported.add(name)
         except Exception as error:  # whatever a user's module raises
             problem = f"--module {name}: {first_line(error)}; a module of your own needs PYTHONPATH"
             raise ConfigurationError([problem]) from error
@@ -34,7 +39,7 @@ def untrusted(config: Any, importing: bool = False) -> list[str]:
 
     Args:
         config: the configuration or a part of it.
-        importing: whether modules may be imported to see what their classes are made from.
+        importing: whether modules may be imported to see what is there; all classes but Python's own are then right.
     """
     plain = OmegaConf.to_container(config, resolve=False) if OmegaConf.is_config(config) else config
     return sorted(name for name in set(_named(plain)) if not _is_trusted(name, importing))
@@ -54,7 +59,7 @@ def _named(node: Any) -> Iterator[str]:
 def distrust(name: str) -> str:
     """What may be done about a class of this name, if it can be trusted."""
     module = name.rpartition(".")[0]
-    return f", which is none of ours; if you trust it, import its module (src.evaluate: --module {module})"
+    return f", which is none of ours; if you trust it, name its module (src.evaluate: --module {module})"
 
 
 def _is_trusted(name: str, importing: bool) -> bool:
@@ -66,7 +71,12 @@ def _is_trusted(name: str, importing: bool) -> bool:
         found = get_object(name)
     except Exception:  # it is not there: whoever asks for it says so
         return importing or _is_ours(module)
-    return isinstance(found, type) and any(_is_ours(base.__module__) for base in found.__mro__)
+    if not isinstance(found, type):
+        return False
+    of_python = found.__module__.partition(".")[0] in sys.stdlib_module_names
+    if found.__module__ in _imported or (importing and not of_python):
+        return True
+    return any(_is_ours(base.__module__) for base in found.__mro__)
 
 
 def _is_ours(module: str) -> bool:
