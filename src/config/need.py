@@ -1,7 +1,7 @@
 """The memory that a population takes on the CPU, estimated before it is trained, and what there is.
 
-The factors were measured as the largest resident size of short runs, see docs/speed-and-memory.md. They are rough: what
-is refused would take at least half as much again as there is, or be killed.
+The factors were fitted to the largest resident size of short runs, see docs/speed-and-memory.md. They are rough, up to
+twice too large: what is refused near the bound might have run.
 """
 
 import os
