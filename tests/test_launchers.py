@@ -42,8 +42,10 @@ def test_jobs_side_by_side_give_the_same_bits(tmp_path, basic):
     keys = [*KEYS, "trainer.max_steps=600", "seed=0,7", "block=1"]
     process = train("-m", *keys, *IN_JOBLIB, f"hydra.sweep.dir={tmp_path}")
     jobs = [tmp_path / "0_seed=0", tmp_path / "1_seed=7"]
-    until(process, lambda: all(len(lines(job / "history.csv")) > 2 for job in jobs))
-    os.kill(workers(process)[0], signal.SIGKILL)
+    for job in jobs:
+        until(process, lambda job=job: len(lines(job / "history.csv")) > 2)
+        os.kill(worker(process, job), signal.SIGSTOP)  # or the first may be done before the second begins
+    os.kill(worker(process, jobs[0]), signal.SIGKILL)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1 and "Traceback" not in err, err
     assert "error: TerminatedWorkerError: " in err and f"to go on: python -m src.train resume={tmp_path}\n" in err
@@ -68,10 +70,18 @@ def lines(file):
     return file.read_text().splitlines() if file.is_file() else []
 
 
-def workers(process):
-    """Processes that joblib has started for a sweep."""
+def worker(process, job):
+    """The process that joblib has started for a job: it holds the job's lock."""
     command = ["pgrep", "-P", str(process.pid), "-f", "popen_loky"]
-    return [int(text) for text in subprocess.run(command, capture_output=True, text=True).stdout.split()]
+    numbers = subprocess.run(command, capture_output=True, text=True).stdout.split()
+    (found,) = [int(number) for number in numbers if holds(number, job / ".lock")]
+    return found
+
+
+def holds(number, file):
+    """Whether a process has a file open."""
+    opened = os.listdir(f"/proc/{number}/fd")
+    return any(os.path.realpath(f"/proc/{number}/fd/{name}") == str(file) for name in opened)
 
 
 def test_a_sweep_that_is_stopped_reports_once(tmp_path):

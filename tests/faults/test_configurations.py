@@ -3,10 +3,11 @@
 import math
 import random
 import re
+import resource
 import signal
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
@@ -18,6 +19,12 @@ from tests.faults.counts import FULL, note
 SMALL = ["replicas=2", "threads=1", "task.length=20", "task.batch_size=2", "cell.hidden_size=5", "success.sequences=10"]
 LARGEST = {"trainer.max_steps": 3, "trainer.max_epochs": 1, "success.sequences": 20, "replicas": 3, "block": 3}
 """What an accepted configuration is cut down to before it trains."""
+
+PARTS = 5 if FULL else 1
+"""Into which the configurations are divided, for several processes."""
+
+MEMORY = 16 * 2**30
+"""Bytes of address space that a configuration may take."""
 
 HANGS = 30
 """Seconds after which a configuration is said to hang."""
@@ -65,12 +72,23 @@ def bases():
     return base
 
 
-def test_generated_configurations_are_refused_or_train(bases, tmp_path_factory, as_before):
+@pytest.fixture
+def bounded():
+    """Memory has an end: a configuration that wants more than it was said to need fails, and ends no other process."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_generated_configurations_are_refused_or_train(part, bases, tmp_path_factory, as_before, bounded):
     counts = {"configurations": 0, "refused": 0, "trained": 0}
     before = signal.signal(signal.SIGALRM, _hang)
 
+    @seed(part)
     @settings(
-        max_examples=5000 if FULL else 60,
+        max_examples=5000 // PARTS if FULL else 60,
         deadline=None,
         suppress_health_check=list(HealthCheck),
         database=None,
