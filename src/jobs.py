@@ -78,14 +78,11 @@ class Jobs(Callback):
         self.jobs = len(jobs)
         self.begun = perf_counter()
         Jobs.sweep = Sweep(Path(config.hydra.sweep.dir), directories_of(config, jobs), in_slurm(config))
-        RunDirectory(Jobs.sweep.directory).write_command(command_of(config.hydra))
-        if config.get("overwrite"):
-            for run in map(RunDirectory, Jobs.sweep.known):
-                run.clear()
-        if Jobs.sweep.known:
-            list_jobs(Jobs.sweep, jobs)
-        if config.hydra.sweeper._target_ != BASIC:  # others do not leave what resume reads
-            OmegaConf.save(config, Jobs.sweep.directory / MULTIRUN)
+        try:
+            prepare(config, Jobs.sweep, jobs)
+        except OSError as error:  # Hydra would only warn of it
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(1) from error
         if in_slurm(config):
             from src.slurm import ask_the_queue  # an extra
 
@@ -122,15 +119,21 @@ class Jobs(Callback):
             raise SystemExit(1)  # Hydra would only warn of an exception
 
 
-def list_jobs(sweep: Sweep, jobs: Sequence[Sequence[str]]) -> None:
-    """Leaves a list of a sweep's jobs in its directory: whoever looks at it later sees what is missing."""
-    names = [job.name for job in sweep.known]
-    rows = [(name, " ".join(overrides)) for name, overrides in zip(names, jobs, strict=True)]
-    try:
+def prepare(config: DictConfig, sweep: Sweep, jobs: Sequence[Sequence[str]]) -> None:
+    """Leaves in a sweep's directory what ``resume`` repeats and a list of its jobs; removes what it is to overwrite.
+
+    Raises:
+        OSError: that cannot be done.
+    """
+    RunDirectory(sweep.directory).write_command(command_of(config.hydra))
+    if config.get("overwrite"):
+        for run in map(RunDirectory, sweep.known):
+            run.clear()
+    if sweep.known:
+        rows = [(path.name, " ".join(overrides)) for path, overrides in zip(sweep.known, jobs, strict=True)]
         write_table(table_file(sweep.directory, JOBS), JOB_COLUMNS, rows)
-    except OSError as error:  # Hydra would only warn of it
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from error
+    if config.hydra.sweeper._target_ != BASIC:  # others do not leave what resume reads
+        OmegaConf.save(config, sweep.directory / MULTIRUN)
 
 
 def in_another_process(shared: list[str]) -> Jobs:

@@ -40,22 +40,19 @@ def job(cfg: DictConfig) -> float | None:
     from src.run import run  # torch and Lightning: seconds that --help and a refusal need not wait for
 
     directory = Path(HydraConfig.get().runtime.output_dir)
-    RunDirectory(directory).write_command(command_of(HydraConfig.get()))
-    if HydraConfig.get().mode != RunMode.MULTIRUN:
-        try:
-            population = run(cfg, directory)
-        except Exception as error:
-            end_if_starved(error)
-            raise
-    else:
-        try:
-            rate = take_up(cfg, directory)
-            if rate is not None:
-                return rate
-            population = run(cfg, directory)
-        except Exception as error:  # the other jobs are run; Jobs then names those that failed
+    in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    try:
+        RunDirectory(directory).write_command(command_of(HydraConfig.get()))
+        rate = take_up(cfg, directory) if in_sweep else None
+        if rate is not None:
+            return rate
+        population = run(cfg, directory)
+    except Exception as error:
+        if in_sweep:  # the other jobs are run; Jobs then names those that failed
             note_failure(directory, error)
             return None
+        end_if_starved(error)
+        raise
     if population.interrupt is not None:
         end_interrupted(directory, population.interrupt)
     return float(population.solved_R.mean())

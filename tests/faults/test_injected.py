@@ -24,7 +24,7 @@ HARMS = {
 PARTS = 4 if FULL else 1
 """Into which the calls are divided, for several processes."""
 
-STRIDE = 1 if FULL else 61
+STRIDE = {"a full disk": 1, "a bad block": 3, "killed": 1, "no memory": 1} if FULL else dict.fromkeys(HARMS, 61)
 """Of so many calls one is chosen."""
 
 
@@ -48,7 +48,7 @@ def test_a_run_goes_on_whatever_call_failed(harm, part, server, undisturbed, tmp
     directory = tmp_path / "run"
     calls = server.run(*RUN, f"hydra.run.dir={directory}", fault=harmed(harm, directory, 0)).counted
     assert calls > 50
-    chosen = range(1 + part * STRIDE, calls + 1, STRIDE * PARTS)
+    chosen = range(1 + part * STRIDE[harm], calls + 1, STRIDE[harm] * PARTS)
     for call in chosen:
         shutil.rmtree(directory)
         ended = server.run(*RUN, f"hydra.run.dir={directory}", fault=harmed(harm, directory, call))
