@@ -22,7 +22,7 @@ from src.config.keys import leaves
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
 from src.config.resume import changed_keys
 from src.jobnames import common, job_directory, note_common
-from src.launchers import in_slurm, launcher_problems
+from src.launchers import in_slurm, launcher_problems, side_by_side
 from src.rundir import JOB_COLUMNS, JOBS, InUse, RunDirectory, table_file, write_table
 from src.sweeps import Sweep, name_jobs, report_sweep
 
@@ -239,10 +239,11 @@ def sweep_problems(cfg: DictConfig) -> list[str]:
         seen = jobs or ends_of(cfg)
         note_common(set(seen[0]).intersection(*seen) if len(seen) > 1 else [])
         directories = directories_of(cfg, jobs)
+        at_once = side_by_side(cfg, jobs)
         for number, overrides in enumerate(seen):
             try:
                 job = loader.load_sweep_config(cfg, overrides)
-                problems += check(job) or unchosen(job, overrides)
+                problems += check(job, at_once) or unchosen(job, overrides)
                 if not problems and directories:
                     problems += standing(job, RunDirectory(directories[number]))
             except REFUSED_BY_HYDRA as error:

@@ -1,8 +1,11 @@
 """Launchers and sweepers that are extras: whether they are there, and whether an error is theirs."""
 
+import os
 import shutil
 import traceback
+from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
@@ -13,6 +16,7 @@ from src.config.overrides import CONF
 EXTRAS = {"hydra_joblib_launcher": "joblib", "hydra_submitit_launcher": "slurm", "hydra_optuna_sweeper": "optuna"}
 """The extra of this package that installs a plugin of Hydra's."""
 
+JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
 SLURM = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
 
 
@@ -38,6 +42,15 @@ def launcher_problems(cfg: DictConfig) -> list[str]:
         elif in_slurm(cfg) and group == "launcher" and shutil.which("srun") is None:
             problems.append(f"{choice}: there is no srun here; start the sweep on a machine of the cluster")
     return problems
+
+
+def side_by_side(cfg: DictConfig, jobs: Sequence[Any]) -> int:
+    """How many jobs of a sweep are at work at a time on this machine."""
+    if cfg.hydra.launcher._target_ != JOBLIB:
+        return 1
+    asked: int = cfg.hydra.launcher.n_jobs
+    most = asked if asked > 0 else (os.cpu_count() or 1) + 1 + asked  # -1 is one for each core
+    return max(1, min(most, len(jobs) or most))
 
 
 def is_installed(module: str) -> bool:

@@ -157,6 +157,8 @@ def test_interruptions_end_after_the_update_with_everything_written(tmp_path, si
     out, err = process.communicate(timeout=60)
     assert process.returncode == status, err
     assert "Traceback" not in err and "Traceback" not in out
+    said = [line.split(" updates")[0] for line in err.splitlines() if " updates  solved" in line]
+    assert len(said) == len(set(said)), "no line twice"
     results = pd.read_csv(folder / "results.csv")
     assert set(results["status"]) == {"interrupted"} and (results["updates"] > 0).all()
     checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)

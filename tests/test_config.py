@@ -184,10 +184,19 @@ def test_added_and_removed_keys(overrides, words):
     assert check(compose("+trainer.profiler=simple")) == []
 
 
+def test_a_list_where_keys_belong():
+    """Hydra refuses it on the command line; a file may hold it."""
+    cfg = compose()
+    cfg.callbacks.diagnostics = [1]
+    assert check(cfg) == ["callbacks.diagnostics=[1]: must hold keys, and is a list"]
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_composes_and_runs(experiment, tmp_path):
     small = ["replicas=2", "trainer.max_steps=6", "success.check_every=3", "success.sequences=50"]
     cfg = compose(f"experiment={experiment}", *small)
+    if cfg.task.name == "price":  # sequences of 20 000 steps of 128 inputs
+        cfg.task.update(length=500, window=9)
     assert check(cfg) == []
     assert run(cfg, tmp_path).updates.tolist() == [6, 6]
 
@@ -222,6 +231,8 @@ def test_a_population_that_does_not_fit_is_refused_with_what_does(monkeypatch):
     cfg.replicas = 8
     (problem,) = check(cfg)
     assert problem.startswith("replicas=8: about ") and problem.endswith("; 7 replicas fit")
+    monkeypatch.setattr("src.config.need.free_memory", lambda: 2 * need.of(3))
+    assert check(cfg, at_once=2)[0].endswith(" are free for each of 2 jobs at a time; 3 replicas fit")
     monkeypatch.setattr("src.config.need.free_memory", lambda: need.fixed)
     assert check(cfg)[0].endswith("; not even one replica fits")
     (problem,) = check(compose("task.length=1e15"))

@@ -79,6 +79,13 @@ def test_differing_keys_get_a_column_and_are_not_pooled(tmp_path):
     ]
 
 
+def test_budgets_that_differ_between_methods_are_said(tmp_path):
+    write_run(tmp_path / "0", [(0, "budget", None, 60_000)], "optimizer=msgd", "trainer.max_steps=60000")
+    write_run(tmp_path / "1", [(0, "budget", None, 100_000)])
+    names = labels(collect([tmp_path])).values()
+    assert sorted(names) == ["msgd max_steps=60000", "msgd_cr max_steps=100000"]
+
+
 def test_keys_without_consequence_are_pooled(tmp_path):
     write_run(tmp_path / "0", [(0, "solved", 4000, 4000)], "seed=0", "replicas=1", "block=7")
     write_run(tmp_path / "1", [(1, "budget", None, 100_000)], "seed=1", "replicas=1", "threads=1", "logger=tensorboard")

@@ -65,6 +65,7 @@ class Progress(pl.Callback):
         self.drawn = 0.0  # when the line was last drawn
         self.since = 0.0  # when this part of the run began
         self.first = 0  # and after how many updates
+        self.said = -1  # updates in the last line
 
     def on_train_start(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
         self.since = perf_counter()
@@ -91,7 +92,8 @@ class Progress(pl.Callback):
         if self.bar is not None and (perf_counter() - self.drawn > REFRESH):
             self.drawn = perf_counter()
             self.bar.update(self.task, completed=self.done(module), description=self.line(module))
-        elif self.bar is None and (module.check_due or module.stopping):
+        elif self.bar is None and (module.check_due or module.stopping) and module.population.step != self.said:
+            self.said = module.population.step  # an interrupted run ends with a block without updates
             self.console.print(self.name + self.line(module), markup=False, highlight=False, soft_wrap=True)
 
     def line(self, module: Training) -> str:

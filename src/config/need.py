@@ -52,12 +52,17 @@ class Need:
         return max(0, (free - self.fixed) // self.each)
 
 
-def memory_problems(cfg: DictConfig, task: Task, architecture: Architecture) -> list[str]:
-    """A population that is larger than the memory that is free; nothing where that is not known."""
+def memory_problems(cfg: DictConfig, task: Task, architecture: Architecture, at_once: int) -> list[str]:
+    """A population that is larger than the memory that is free; nothing where that is not known.
+
+    Args:
+        at_once: how many populations like it share the memory.
+    """
     free = free_memory()
     on_gpu = cfg.trainer.accelerator != "cpu" and torch.cuda.is_available()
     if free is None or on_gpu:
         return []
+    free //= at_once
     need = estimate(cfg, task, architecture)
     if need.of(cfg.replicas) <= free:
         return []
@@ -65,6 +70,8 @@ def memory_problems(cfg: DictConfig, task: Task, architecture: Architecture) -> 
     fit = "1 replica fits" if fitting == 1 else f"{fitting} replicas fit"
     advice = fit if fitting else "not even one replica fits"
     wanted = f"about {gigabytes(need.of(cfg.replicas))} of memory are needed and {gigabytes(free)} are free"
+    if at_once > 1:
+        wanted += f" for each of {at_once} jobs at a time"
     return [f"replicas={cfg.replicas}: {wanted}; {advice}"]
 
 

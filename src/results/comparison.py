@@ -8,6 +8,9 @@ from src.results.collect import Config, Replica, by_config
 NAMED = ("task.name", "task.length", "task.max_length", "cell.name", "optimizer.name")
 """Keys that have a column of their own."""
 
+BUDGETS = ("trainer.max_steps", "trainer.max_epochs")
+"""Keys without which methods cannot be compared: where they differ they are always said."""
+
 CURRICULUM = "curriculum."
 """What the keys of a curriculum begin with."""
 
@@ -34,8 +37,10 @@ def labels(replicas: Sequence[Replica]) -> dict[Config, str]:
         group = values["task.name"], values["cell.name"], values["optimizer.name"]
         groups.setdefault(group, []).append(config)
     names = {}
-    for (_, _, method), configs in groups.items():
-        keys = differing(configs)
+    for (task, cell, method), configs in groups.items():
+        compared = [config for group, own in groups.items() if group[:2] == (task, cell) for config in own]
+        budgets = [key for key in differing(compared) if key in BUDGETS]
+        keys = sorted({*differing(configs), *budgets})
         curricula = [config for config in configs if _grows(config)]
         if len(curricula) < len(configs):  # what a run without a curriculum lacks is said in a word
             of_curricula = differing(curricula)

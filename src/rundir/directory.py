@@ -1,181 +1,22 @@
-"""The directory of a run: its files, the columns of its tables, and the outcomes that a replica can have.
+"""The directory of one run: its files, who is at work there, and how they are read and written.
 
-Every path, column and status is typed here and nowhere else. Pandas is imported where a table is read: a refused
-configuration need not wait for it.
+Pandas is imported where a table is read: a refused configuration need not wait for it.
 """
 
-import csv
 import fcntl
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from src.rundir.tables import HISTORY, RESULTS, history_columns, replaced, write_table
+
 if TYPE_CHECKING:
     import pandas as pd
-
-# -- what becomes of a replica -----------------------------------------------------------------------------------------
-
-RUNNING = "running"
-"""It still learns; no table holds this."""
-
-SOLVED = "solved"
-"""It passed the success test."""
-
-BUDGET = "budget"
-"""Its updates or epochs are used up."""
-
-DIVERGED = "diverged"
-"""Its parameters or its gradient are no longer finite."""
-
-PLATEAU = "plateau"
-"""Its schedule came to an end."""
-
-INTERRUPTED = "interrupted"
-"""It was stopped from outside; it says nothing about the method."""
-
-ENDED = (SOLVED, DIVERGED, PLATEAU)
-"""Outcomes that a larger budget would not change."""
-
-# -- tables ------------------------------------------------------------------------------------------------------------
-
-RESULTS = (
-    "task",
-    "length",
-    "max_length",
-    "cell",
-    "optimizer",
-    "seed",
-    "status",
-    "solved",
-    "solved_at",
-    "updates",
-    "error",
-    "best_error",
-    "loss",
-    "spectral_radius",
-    "seconds",
-    "test_loss",
-    "reached",
-)
-"""Columns of results.csv, which has one row per replica."""
-
-LATER = ("test_loss", "reached")
-"""Those of them that came later than the others: older files do without."""
-
-HISTORY = ("seed", "step", "epoch", "seconds", "loss", "omega", "grad_norm", "error")
-"""First columns of history.csv, which has one row per replica and check."""
-
-STAGED = ("length", "reached")
-"""Further columns of history.csv where lengths grow: of the test, and the longest that was passed."""
-
-
-def history_columns(metrics: Sequence[str] = ()) -> tuple[str, ...]:
-    """All columns of history.csv for a method that measures something of its own.
-
-    Args:
-        metrics: the names that the method declares; those that HISTORY holds already are not repeated.
-    """
-    further = [metric for metric in metrics if metric not in HISTORY]
-    return (*HISTORY, *further)
-
-
-def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Writes a whole csv file or leaves the former one. None and NaN become empty cells.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    with replaced(path) as partial, partial.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        for row in rows:
-            writer.writerow([_cell(value) for value in row])
-
-
-def write_frame(table: "pd.DataFrame", path: Path) -> None:
-    """Writes a whole csv file or leaves the former one.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    with replaced(path) as partial:
-        table.to_csv(partial, index=False, float_format="%.6g")
-
-
-@contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """Gives another path to write to; what is there at the end takes the place of the former file, whole or not at all.
-
-    Raises:
-        OSError: it cannot be written; the message names the file.
-    """
-    partial = path.with_name(path.name + ".part")
-    try:
-        yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(path)) from error
-
-
-def _cell(value: Any) -> Any:
-    if value is None:
-        return ""
-    if not isinstance(value, float):
-        return value
-    return "" if isnan(value) else f"{value:.6g}"
-
-
-# -- files of several runs ---------------------------------------------------------------------------------------------
-
-SUCCESS_RATE = "success_rate"
-"""Stem of the table and the figure of a sweep's success rates."""
-
-REPLICAS = "replicas"
-"""Stem of the table of a sweep that has one row per replica."""
-
-JOBS = "jobs"
-"""Stem of a sweep's list of its jobs, written before the first one begins."""
-
-JOB_COLUMNS = ("directory", "overrides")
-"""Columns of jobs.csv, which has one row per job, in their order."""
-
-ERROR = "error"
-"""Stem of the figure of errors against updates."""
-
-LOSS = "loss"
-"""Stem of the table and the figure of a sweep over tasks whose answers are neither right nor wrong."""
-
-REACH = "reach"
-"""Stem of the table and the figure of the lengths that were passed where lengths grow."""
-
-EVALUATION = "evaluation"
-"""Stem of the table and the figure of a trained population on other lengths."""
-
-CURVES = "curves"
-"""Folder of a sweep's figures for TensorBoard, and of tables that join several directories."""
-
-
-def table_file(directory: Path, stem: str) -> Path:
-    """Path of a table, by one of the stems above."""
-    return directory / f"{stem}.csv"
-
-
-def figure_files(directory: Path, stem: str) -> list[Path]:
-    """Paths of a figure, one per format."""
-    return [directory / f"{stem}.png", directory / f"{stem}.svg"]
-
-
-# -- files of one run --------------------------------------------------------------------------------------------------
 
 PREVIOUS = "previous.ckpt"
 """Name of the checkpoint before the last, beside it."""
