@@ -20,7 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import ConfigurationError, refuse
+from src.config import ConfigurationError, refuse, science
 from src.config.again import command_of, continued, is_override
 from src.config.errors import first_line
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
@@ -85,15 +85,16 @@ def take_budget(cfg: DictConfig, run: RunDirectory) -> None:
     """
     saved = OmegaConf.create(configuration(run))
     try:
-        found = run.plain_configuration()["trainer"]
+        found = run.plain_configuration()
+        budget = found["trainer"]
+        known = science(found)
     except Exception:  # whatever a damaged file leads to
-        found = {}
-    larger = {}
+        budget = {}
+        known = {}
     for key in ("max_steps", "max_epochs"):
-        known = (cfg.trainer[key], saved.trainer[key], found.get(key))
-        larger[key] = max((value for value in known if value is not None), default=None)
-    saved.trainer.update(larger)
-    if any(found.get(key) != value for key, value in larger.items()):
+        given = (cfg.trainer[key], saved.trainer[key], budget.get(key))
+        saved.trainer[key] = max((value for value in given if value is not None), default=None)
+    if known != science(saved):
         run.write_configuration(saved)
 
 

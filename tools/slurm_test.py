@@ -66,7 +66,11 @@ MpiDefault=none
 ReturnToService=2
 KillWait=5
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
-PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+SlurmctldParameters=preempt_send_user_signal
+PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=60
+PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=2 PreemptMode=OFF
 """
 
 
@@ -254,6 +258,20 @@ def requeued(slurm: Cluster, reference: Path) -> None:
     same(sweep, reference)
 
 
+def preempted(slurm: Cluster, reference: Path) -> None:
+    """Somebody's urgent job takes the CPU of one job, which is warned and goes on when the other has ended."""
+    sweep = slurm.folder / "preempted"
+    process = started(sweep, *SWEEP, *IN_SLURM, environment=slurm.environment)
+    wait("two jobs", lambda: all(is_at_work(sweep / job) for job in JOBS[:2]))
+    slurm.tell("sbatch", "--quiet", "--partition=urgent", f"--output={slurm.folder}/urgent.out", "--wrap=sleep 5")
+    assert process.wait(600) == 0
+    logs = "".join(file.read_text() for file in (sweep / ".submitit").rglob("*log.out"))
+    assert "Requeued job" in logs, "the job has not been warned"
+    again = [job for job in JOBS if "resume: null" not in (sweep / job / "config.yaml").read_text()]
+    assert len(again) == 1, f"{again} went on, and one was to be preempted"
+    same(sweep, reference)
+
+
 def lost(slurm: Cluster, reference: Path) -> None:
     """A node dies with two jobs, and comes back for the third; ``resume`` completes the two."""
     sweep = slurm.folder / "lost"
@@ -270,7 +288,7 @@ def lost(slurm: Cluster, reference: Path) -> None:
 
 
 def main() -> None:
-    """Runs all three; an assertion says what was not as it should be."""
+    """Runs all four; an assertion says what was not as it should be."""
     missing = [name for name in NEEDED if shutil.which(name, path=PATH) is None]
     if missing:
         print(f"not tested with Slurm: no {', '.join(missing)} here; apt-get install slurm-wlm munge")
@@ -280,7 +298,7 @@ def main() -> None:
         reference = slurm.folder / "reference"
         assert started(reference, *SWEEP).wait(600) == 0
         since = done("reference, without Slurm", since)
-        for scenario in (undisturbed, requeued, lost):
+        for scenario in (undisturbed, requeued, preempted, lost):
             scenario(slurm, reference)
             since = done(f"{scenario.__name__}: as the reference, bit for bit", since)
 
