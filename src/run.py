@@ -11,11 +11,13 @@ import hydra
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from hydra.core.hydra_config import HydraConfig
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from src import recurrence
+from src.callbacks.progress import in_parallel
 from src.config import ConfigurationError, check, science
 from src.config.resume import configuration
 from src.directions import Direction
@@ -96,7 +98,10 @@ def settings(cfg: DictConfig, direction: Direction) -> dict[str, float]:
 def trainer(cfg: DictConfig, directory: Path, callbacks: Sequence[pl.Callback]) -> pl.Trainer:
     """Lightning's Trainer without what it would do besides: no sanity checks, bars or summaries of its own."""
     keys = dict(cfg.trainer)
-    keys["accelerator"] = "gpu" if device(cfg).type == "cuda" else "cpu"
+    keys["accelerator"] = "cpu"
+    if device(cfg).type == "cuda":
+        keys["accelerator"] = "gpu"
+        keys["devices"] = [own_gpu()]
     keys["max_epochs"] = 1  # of Lightning's, whose batch may be a whole epoch of ours
     keys["max_steps"] = -1  # the loader ends by itself; Lightning would leave out the last tests of a resumed run
     return pl.Trainer(
@@ -110,6 +115,14 @@ def trainer(cfg: DictConfig, directory: Path, callbacks: Sequence[pl.Callback]) 
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
+
+
+def own_gpu() -> int:
+    """The number of this process's GPU: jobs of a sweep that may be at work at the same time take turns."""
+    if not in_parallel():
+        return 0
+    number: int = HydraConfig.get().job.num
+    return number % torch.cuda.device_count()
 
 
 def purged(cfg: DictConfig) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Mini-batches of R replicas side by side."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -15,19 +15,29 @@ class Batch(NamedTuple):
     inputs: Tensor  # symbols RTB, integers as they were drawn, or vectors RTBI float32
     target: Tensor  # RB, or RTB where there is one at every step; with several outputs RBO or RTBO; classes int64
     length: Tensor  # R, int64
+    lengths: Sequence[int] | None = None  # the same where no device has to be waited for; None: not known
+
+    def each(self, change: Callable[[Tensor], Tensor], lengths: Sequence[int] | None = None) -> "Batch":
+        """The same with each of its tensors changed.
+
+        Args:
+            lengths: those of the new mini-batches, if they are known.
+        """
+        return Batch(change(self.inputs), change(self.target), change(self.length), lengths)
 
     def to(self, device: torch.device) -> "Batch":
         """The same on another device. From pinned memory it is on its way there when this returns."""
-        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
+        return self.each(lambda tensor: tensor.to(device, non_blocking=True), self.lengths)
 
     def pinned(self) -> "Batch":
         """The same in memory that a device reads by itself."""
-        return Batch(*(tensor.pin_memory() for tensor in self))
+        return self.each(torch.Tensor.pin_memory, self.lengths)
 
     def select(self, rows: Sequence[int]) -> "Batch":
         """The mini-batches of some replicas."""
         chosen = list(rows)
-        return Batch(*(tensor[chosen] for tensor in self))
+        lengths = None if self.lengths is None else [self.lengths[row] for row in chosen]
+        return self.each(lambda tensor: tensor[chosen], lengths)
 
     def cut(self, borders: Iterable[int], every_step: bool) -> Iterator["Batch"]:
         """The parts between these steps, the first of which is 0; targets are cut where there is one at every step."""
@@ -63,7 +73,7 @@ def collate(drawn: Sequence[Pair]) -> Batch:
     target = _padded([pair[1] for pair in drawn])
     if np.issubdtype(target.dtype, np.integer):
         target = target.astype(np.int64)  # what torch's losses want of classes
-    return Batch(torch.from_numpy(inputs), torch.from_numpy(target), torch.tensor(lengths))
+    return Batch(torch.from_numpy(inputs), torch.from_numpy(target), torch.tensor(lengths), lengths)
 
 
 def _padded(arrays: list[np.ndarray]) -> np.ndarray:

@@ -24,7 +24,6 @@ from src.recurrence.cuda import run as cuda_run
 from src.recurrence.cuda import update as cuda_update
 from src.run import build
 from src.training.update import update
-from tasks.batch import Batch
 from tests.conftest import compose
 
 TRITON = cuda.Triton.name
@@ -119,7 +118,7 @@ def like(tensor, device):
 
 
 def empty(batch, device):
-    return Batch(*(like(each, device) for each in batch))
+    return batch.each(lambda tensor: like(tensor, device), batch.lengths)
 
 
 def two_updates(module, block, device):
@@ -238,24 +237,52 @@ def test_an_update_of_405_replicas_launches_fewer_than_60_kernels(launched, guar
     assert len(launches.names) + len(launched) < 60
 
 
-def test_a_block_asks_once(launched, monkeypatch):
-    """Updates, checks of symbols and lengths, and who diverged: one copy to the host for all of a block."""
-    asked = []
+LONG_BLOCKS = {
+    "whole sequences": ([], (6, 3)),
+    "sequences that are cut": (["callbacks.truncated_bptt.steps=5", "task.max_length=17"], (6, 3)),
+    "cut, a target at every step": (["callbacks.truncated_bptt.steps=5", "task=memorization_5bit"], (6, 3)),
+}
+AN_EPOCH = ["task=price", "task.length=24", "task.window=3", "trainer.max_epochs=3", "cell=lstm", "optimizer=adam"]
+
+
+@pytest.fixture
+def asked(launched, monkeypatch):
+    """Shapes of what the device is asked; nobody has diverged."""
+    shapes = []
     monkeypatch.setattr(cuda.support, "fits", lambda *tensors: True)
-    module, block = experiment()
-    population = on_device(module, META)
-    monkeypatch.setattr(type(module), "optimizers", lambda self: population.stack.optimizer)
 
     def answer(flags):
-        asked.append(flags.shape)
+        shapes.append(tuple(flags.shape))
         checks._waiting.clear()
         return torch.zeros(flags.shape, dtype=torch.bool)
 
     monkeypatch.setattr(recurrence, "ask", answer)
+    return shapes
+
+
+def train_on_meta(module, block, monkeypatch):
+    """Trains on one block, as Lightning would."""
+    population = on_device(module, META)
+    monkeypatch.setattr(type(module), "optimizers", lambda self: population.stack.optimizer)
     monkeypatch.setattr(population, "record", lambda *_: None)
-    module.training_step([empty(batch, META) for batch in block * 3], 0)
-    assert asked == [(6, 3)]
+    module.training_step([empty(batch, META) for batch in block], 0)
     assert module.waiting == []
+
+
+@pytest.mark.parametrize("name", LONG_BLOCKS)
+def test_a_block_asks_once(name, asked, monkeypatch):
+    """Updates, checks of symbols and lengths, and who diverged: one copy to the host for all of a block."""
+    overrides, shape = LONG_BLOCKS[name]
+    module, block = experiment(*overrides)
+    train_on_meta(module, block * 3, monkeypatch)
+    assert asked == [shape]
+
+
+def test_an_epoch_asks_twice(asked, monkeypatch):
+    """However many parts it has: who diverged in one of them, and who in the last."""
+    module, block = experiment(*AN_EPOCH, "callbacks.truncated_bptt.parts=[4]")
+    train_on_meta(module, block, monkeypatch)
+    assert asked == [(4, 3), (3,)]
 
 
 def test_whoever_diverges_in_a_block_stays_as_he_was(monkeypatch):

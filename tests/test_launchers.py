@@ -10,6 +10,7 @@ import time
 
 import pandas as pd
 import pytest
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
@@ -19,6 +20,7 @@ from src.config.again import continued
 from src.jobnames import COMMON, common, note_common
 from src.jobs import Jobs
 from src.recurrence.process import share
+from src.run import own_gpu
 from src.rundir import RunDirectory
 from tests.test_again import assert_same_run, finished, train
 
@@ -119,7 +121,7 @@ def test_a_process_takes_its_share_of_the_cores(monkeypatch):
     assert share() == 8
 
 
-def test_only_jobs_of_a_parallel_sweep_share_a_terminal(monkeypatch):
+def test_only_jobs_of_a_parallel_sweep_share_a_terminal_and_the_gpus(monkeypatch):
     basic = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
     monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
     for mode, launcher, expected in (
@@ -127,9 +129,11 @@ def test_only_jobs_of_a_parallel_sweep_share_a_terminal(monkeypatch):
         (RunMode.RUN, "another.Launcher", False),
         (RunMode.MULTIRUN, basic, False),
     ):
-        now = OmegaConf.create({"mode": mode, "launcher": {"_target_": launcher}})
+        now = OmegaConf.create({"mode": mode, "launcher": {"_target_": launcher}, "job": {"num": 5}})
         monkeypatch.setattr(HydraConfig, "get", lambda now=now: now)
         assert in_parallel() == expected
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+        assert own_gpu() == (1 if expected else 0)
 
 
 # -- what is not there -------------------------------------------------------------------------------------------------

@@ -83,7 +83,8 @@ class Training(pl.LightningModule):
             if self.task.epochs:
                 self.epoch(batch, present)
             else:
-                self.update(_part(batch, present, self.population.live))
+                part = _part(batch, present, self.population.live)
+                self.update(part, borders=self.cuts(part))
         self.settle()
 
     def epoch(self, data: Batch, present: list[int]) -> None:
@@ -100,9 +101,10 @@ class Training(pl.LightningModule):
         for (*borders, _), replicas in together.items():
             with population.focus(replicas):
                 self.parts(_part(data, present, replicas), borders, replicas)
+                self.settle()
                 population.epochs[population.live] += 1
         diverged_A = ~population.stack.theta_AP.isfinite().all(1)  # by the last update itself
-        population.leave(diverged_A.tolist(), DIVERGED)
+        population.leave(recurrence.ask(diverged_A).tolist(), DIVERGED)
 
     def parts(self, data: Batch, borders: list[int], replicas: list[int]) -> None:
         """Makes an update of each part of these replicas' sequences; the state is carried over."""
@@ -116,16 +118,20 @@ class Training(pl.LightningModule):
             if population.live is not live:  # somebody diverged
                 carry.select([live.index(replica) for replica in population.live])
 
-    def update(self, batch: Batch, carry: Carry | None = None) -> None:
-        """Makes one update; then whoever diverged leaves: at once on the CPU, elsewhere at the end of the block."""
+    def update(self, batch: Batch, carry: Carry | None = None, borders: list[list[int]] | None = None) -> None:
+        """Makes one update; then whoever diverged leaves: at once on the CPU, elsewhere at the end of a block or epoch.
+
+        Args:
+            carry: states to begin with, which an epoch hands on from part to part.
+            borders: where fresh sequences are cut.
+        """
         population = self.population
         step = self.optimizers().step  # type: ignore[union-attr]
-        borders = None if self.task.epochs else self.cuts(batch)
         draws = population.draws(ahead=len(self.waiting))
         lost_A = self.waiting[-1].diverged_A if self.waiting else None
         found = update(population.stack, batch, self.task, self.method, step, draws, carry, borders, lost_A)
         self.waiting.append(found)
-        if self.task.epochs or not works_ahead(population.stack.theta_AP):
+        if not works_ahead(population.stack.theta_AP):
             self.settle()
 
     def settle(self) -> None:
@@ -168,8 +174,9 @@ class Training(pl.LightningModule):
         longest = batch.inputs.shape[1]
         if self.borders is uncut or all(len(self.borders(replica, longest)) <= 2 for replica in live):
             return None
+        lengths = batch.length.tolist() if batch.lengths is None else batch.lengths
         found = []
-        for replica, length in zip(self.population.live, batch.length.tolist(), strict=True):
+        for replica, length in zip(live, lengths, strict=True):
             borders = self.borders(replica, length)
             found.append(borders if self.task.every_step else [length - border for border in reversed(borders)])
         return found if any(len(borders) > 2 for borders in found) else None

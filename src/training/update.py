@@ -118,7 +118,7 @@ def learn_in_parts(
     """
     carry = Carry()
     if not task.every_step:
-        last_A = torch.tensor([own[-2] for own in borders], device=batch.length.device)
+        last_A = sent(torch.tensor([own[-2] for own in borders]), batch.length.device)
         before = batch.between(torch.zeros_like(last_A), last_A, every_step=False)
         if before.inputs.shape[1]:
             with torch.no_grad():
@@ -143,7 +143,7 @@ def _parts(borders: Sequence[Sequence[int]], device: torch.device) -> list[tuple
     """First step and end of each row's first part, second part, and so on; empty ones after a row's last."""
     most = max(len(own) for own in borders)
     each = [[*own, *[own[-1]] * (most - len(own))] for own in borders]
-    return list(pairwise(torch.tensor(each, device=device).unbind(1)))
+    return list(pairwise(sent(torch.tensor(each), device).unbind(1)))
 
 
 def _shared(value: Tensor, share_A: Tensor) -> Tensor:
