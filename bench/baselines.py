@@ -66,7 +66,9 @@ class Clock(pl.Callback):
         return (self.end - self.start) / (self.last - self.first)
 
 
-def lightning(task: Task, lstm: bool, units: int, updates: int, threads: int | None, flush: bool) -> float:
+def lightning(
+    task: Task, lstm: bool, units: int, updates: int, threads: int | None, flush: bool, accelerator: str = "cpu"
+) -> float:
     """Seconds an update of one network, through Trainer.fit; torch's own settings unless told."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*(does not have many workers|LeafSpec).*")
@@ -77,7 +79,7 @@ def lightning(task: Task, lstm: bool, units: int, updates: int, threads: int | N
     trainer = pl.Trainer(
         max_steps=updates,
         gradient_clip_val=CLIP,
-        accelerator="cpu",
+        accelerator=accelerator,
         callbacks=[clock],
         logger=False,
         enable_checkpointing=False,

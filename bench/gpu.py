@@ -1,8 +1,15 @@
 """python -m bench.gpu: an update on a GPU, beside the readable loop and torch's own cells. Prints a block to paste.
 
-Microseconds an update of R networks, forward to step, temporal order, 50 units, 20 sequences, MSGD-CR (torch's own
-cells: the plain gradient, R one after the other, no step). ``bound``: of the multiply-adds of the recurrence's own
-products, two a step, three tensor-core products each, at the rate that the GPU's largest product reaches in TF32.
+Microseconds an update of R networks, temporal order, 50 units, 20 sequences.
+
+ours, loop   forward to step of MSGD-CR, by the kernels and by the readable loop
+a step       ours, of each time step
+bound        of the multiply-adds of the recurrence's own products, two a step, three tensor-core products each, at the
+             rate that the GPU's largest product reaches in TF32
+torch        nn.RNN or nn.LSTM, forward and backward without a step, R one after the other
+Lightning    the same as a user would train it, in a LightningModule
+compiled     a loop over steps of all R networks, torch.compile of a step, forward and backward
+FlashRNN     replicas as heads, in bfloat16, 64 units, forward and backward, where it is installed
 """
 
 import argparse
@@ -10,8 +17,9 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
+from bench import baselines
 from bench.bench import configuration
 from src import recurrence
 from src.recurrence import REFERENCE
@@ -22,6 +30,14 @@ TRITON = "triton"
 SYMBOLS = 6
 UNITS = 50
 BATCH = 20
+COLUMNS = [
+    *("cell", "length", "replicas", "ours", "a step", "bound"),
+    *("loop", "torch", "Lightning", "compiled", "FlashRNN", "MB a replica"),
+]
+
+FLASH_UNITS = 64
+"""Units that FlashRNN is given: its kernels take whole tiles."""
+
 SLOW = 45
 """Replicas up to which the slow ones are timed too."""
 
@@ -71,6 +87,67 @@ def torchs(cell: str, length: int) -> Callable[[], object]:
     return once
 
 
+def tanh_step(z_RBG: Tensor, h_RBH: Tensor, c_RBH: Tensor, W_RHG: Tensor) -> tuple[Tensor, Tensor]:
+    """A step of simple cells."""
+    return torch.tanh(torch.baddbmm(z_RBG, h_RBH, W_RHG)), c_RBH
+
+
+def lstm_step(z_RBG: Tensor, h_RBH: Tensor, c_RBH: Tensor, W_RHG: Tensor) -> tuple[Tensor, Tensor]:
+    """A step of LSTMs."""
+    i, f, g, o = torch.baddbmm(z_RBG, h_RBH, W_RHG).chunk(4, 2)
+    c_RBH = torch.sigmoid(f) * c_RBH + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(c_RBH), c_RBH
+
+
+def compiled(cell: str, length: int, replicas: int, device: str = "cuda") -> Callable[[], object]:
+    """Forward and backward of all networks in a loop over steps, each of them compiled."""
+    gates = 4 if cell == "lstm" else 1
+    step = torch.compile(lstm_step if cell == "lstm" else tanh_step)
+    W_RHG = torch.randn(replicas, UNITS, gates * UNITS, device=device).mul_(0.1).requires_grad_()
+    z_TRBG = torch.randn(length, replicas, BATCH, gates * UNITS, device=device, requires_grad=True)
+
+    def once() -> None:
+        h_RBH = torch.zeros(replicas, BATCH, UNITS, device=device)
+        c_RBH = h_RBH
+        for z_RBG in z_TRBG.unbind():
+            h_RBH, c_RBH = step(z_RBG, h_RBH, c_RBH, W_RHG)
+        h_RBH.square().sum().backward()
+
+    return once
+
+
+def flash(cell: str, length: int, replicas: int) -> Callable[[], object]:
+    """Forward and backward by FlashRNN's fused kernels, whose heads are our replicas.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    from flashrnn import flashrnn
+
+    gates = 4 if cell == "lstm" else 1
+    made = {"device": "cuda", "dtype": torch.bfloat16, "requires_grad": True}
+    inputs = torch.randn(BATCH, length, gates, replicas, FLASH_UNITS, **made)
+    W = torch.randn(gates, replicas, FLASH_UNITS, FLASH_UNITS, **made)
+    b = torch.randn(gates, replicas, FLASH_UNITS, **made)
+    function = "lstm" if cell == "lstm" else "elman"
+
+    def once() -> None:
+        states, _ = flashrnn(inputs, W, b, function=function, backend="cuda_fused")
+        states[0].float().square().sum().backward()
+
+    return once
+
+
+def peer(make: Callable[[], Callable[[], object]], repeats: int) -> str:
+    """Microseconds of one that may not be there, or may fail: then why, in a word."""
+    try:
+        return f"{microseconds(make(), repeats):.0f}"
+    except ImportError:
+        return "not installed"
+    except Exception as error:  # whatever another's library raises
+        return type(error).__name__
+
+
 def product_rate() -> float:
     """Multiply-adds a second of a large product in TF32."""
     torch.set_float32_matmul_precision("high")
@@ -94,24 +171,37 @@ def main() -> None:
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, triton {triton.__version__}")
     rate = product_rate()
     print(f"TF32: {rate / 1e12:.0f} T multiply-adds/s")
-    print("| cell | length | replicas | ours | a step | bound | loop | torch's, one by one | MB a replica |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(f"| {' | '.join(COLUMNS)} |")
+    print("|---" * len(COLUMNS) + "|")
     for cell in arguments.cells:
-        gates = 4 if cell == "lstm" else 1
         for length in arguments.lengths:
             alone = microseconds(torchs(cell, length), 10)
+            task = build(configuration(cell, length, 1, "msgd_c", 100)).module.task
+            in_lightning = baselines.lightning(task, cell == "lstm", UNITS, 100, None, False, "gpu") * 1e6
             for replicas in arguments.replicas:
-                torch.cuda.empty_cache()
-                torch.cuda.reset_peak_memory_stats()
-                own = microseconds(ours(TRITON, cell, length, replicas), 20)
-                memory = torch.cuda.max_memory_allocated() / replicas / 2**20
-                bound = 2 * 3 * replicas * length * BATCH * UNITS * UNITS * gates / rate * 1e6
-                loop = f"{microseconds(ours(REFERENCE, cell, length, replicas), 2):.0f}" if replicas <= SLOW else ""
-                print(
-                    f"| {cell} | {length} | {replicas} | {own:.0f} | {own / length:.2f} | {bound:.0f} | {loop} "
-                    f"| {alone * replicas:.0f} | {memory:.1f} |",
-                    flush=True,
-                )
+                print(row(cell, length, replicas, rate, alone, in_lightning), flush=True)
+
+
+def row(cell: str, length: int, replicas: int, rate: float, alone: float, in_lightning: float) -> str:
+    """A line of the table.
+
+    Args:
+        rate: multiply-adds a second.
+        alone, in_lightning: microseconds of one network of torch's.
+    """
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    own = microseconds(ours(TRITON, cell, length, replicas), 20)
+    memory = torch.cuda.max_memory_allocated() / replicas / 2**20
+    gates = 4 if cell == "lstm" else 1
+    bound = 2 * 3 * replicas * length * BATCH * UNITS * UNITS * gates / rate * 1e6
+    slow = replicas <= SLOW
+    cells = [cell, length, replicas, f"{own:.0f}", f"{own / length:.2f}", f"{bound:.0f}"]
+    cells.append(peer(lambda: ours(REFERENCE, cell, length, replicas), 2) if slow else "")
+    cells += [f"{alone * replicas:.0f}", f"{in_lightning * replicas:.0f}"]
+    cells.append(peer(lambda: compiled(cell, length, replicas), 2) if slow else "")
+    cells += [peer(lambda: flash(cell, length, replicas), 5), f"{memory:.1f}"]
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 if __name__ == "__main__":
