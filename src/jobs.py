@@ -103,7 +103,8 @@ class Jobs(Callback):
         self.job_begun = perf_counter()
         if self.jobs:
             gone = self.job_begun - self.begun
-            print(how_far(int(config.hydra.job.num), self.jobs, gone, self.took), file=sys.stderr)
+            line = how_far(int(config.hydra.job.num), self.jobs, gone, self.took)
+            print(f"{line}: {Path(config.hydra.runtime.output_dir).name}", file=sys.stderr)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Notes what a job took; one that was done already says nothing about the others."""

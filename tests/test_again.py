@@ -117,7 +117,7 @@ def test_a_killed_sweep_goes_on(tmp_path, whole, job):
     interrupted(tmp_path / job, signal.SIGKILL, *sweep)
     again = sweep if job == "0_seed=0" else [f"resume={tmp_path}"]  # the same command again does it too
     _, err = finished(*again)
-    assert err.count(": done") == int(job[0]) and "job 2 of 2" in err
+    assert err.count(": done") == int(job[0]) and re.search("^job 2 of 2.*: 1_seed=7$", err, flags=re.MULTILINE)
     for number in ("0_seed=0", "1_seed=7"):
         assert_same_run(tmp_path / number, whole / number)
     table = pd.read_csv(tmp_path / "success_rate.csv")
