@@ -292,11 +292,14 @@ def test_adams_memory_survives_a_resume(tmp_path):
     assert_same_tables(tmp_path / "second", tmp_path / "whole")
 
 
-def test_a_curriculum_of_one_stage_is_a_run_without_one(tmp_path):
-    """Bit for bit: mini-batches, tests and learning rates are those of the task."""
+@pytest.mark.parametrize(
+    ("rate", "own"), [(0.05, []), (0.05 / 16, ["curriculum.reference=3", "curriculum.exponent=2"])]
+)
+def test_a_curriculum_of_one_stage_is_a_run_without_one(tmp_path, rate, own):
+    """Bit for bit: mini-batches, tests and learning rates are those of the task, or of another length if so asked."""
     keys = ["task.length=12", "trainer.max_steps=150"]
-    _, with_one = train(tmp_path / "with", *keys, "curriculum.first=12", "curriculum.fallback=stay")
-    cfg = compose(*SMOKE, *keys)
+    _, with_one = train(tmp_path / "with", *keys, "curriculum.first=12", "curriculum.fallback=stay", *own)
+    cfg = compose(*SMOKE, *keys, f"optimizer.lr={rate}")
     with open_dict(cfg):
         del cfg["curriculum"]
     without = run(cfg, tmp_path / "without").parameters()

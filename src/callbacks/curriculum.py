@@ -46,7 +46,8 @@ class Curriculum(pl.Callback):
         fallback: ``back``: to its parameters, and its rows of the optimizer's memory, as they were when it passed the
             stage before; in the first stage there are none, and it stays. ``stay``: it never goes back.
         mixing: each mini-batch's length is drawn from [mixing * L, L]; 1: it is L. Tests are at L.
-        exponent: of the learning rate, lr * (first / L) ** exponent; 0: constant.
+        exponent: of the learning rate, lr * (reference / L) ** exponent; 0: constant.
+        reference: length at which the learning rate is lr; None: the first.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Curriculum(pl.Callback):
         fallback: str = BACK,
         mixing: float = 1.0,
         exponent: float = 0.0,
+        reference: int | None = None,
     ) -> None:
         self.first = first
         self.growth = growth
@@ -64,11 +66,12 @@ class Curriculum(pl.Callback):
         self.fallback = fallback
         self.mixing = mixing
         self.exponent = exponent
+        self.reference = first if reference is None else reference
 
     def setup(self, trainer: pl.Trainer, module: Training, stage: str) -> None:  # type: ignore[override]
         task = module.task
         self.lengths = growing(self.first, task.length, self.growth)
-        self.shares = [(self.first / length) ** self.exponent for length in self.lengths]
+        self.shares = [(self.reference / length) ** self.exponent for length in self.lengths]
         self.learning = [task.at(length, self.mixing) for length in self.lengths]
         self.testing = [task.at(length) for length in self.lengths]
         replicas = len(module.population.seeds)
