@@ -293,7 +293,8 @@ def test_adams_memory_survives_a_resume(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("rate", "own"), [(0.05, []), (0.05 / 16, ["curriculum.reference=3", "curriculum.exponent=2"])]
+    ("rate", "own"),
+    [(0.05, []), (0.05 / 16, ["curriculum.first=null", "curriculum.reference=3", "curriculum.exponent=2"])],
 )
 def test_a_curriculum_of_one_stage_is_a_run_without_one(tmp_path, rate, own):
     """Bit for bit: mini-batches, tests and learning rates are those of the task, or of another length if so asked."""

@@ -40,7 +40,7 @@ class Curriculum(pl.Callback):
     seed, of n and of its length. The count of its updates never goes back, so no mini-batch is seen twice.
 
     Args:
-        first: length of the first stage.
+        first: length of the first stage; None: the task's, so that there is one stage.
         growth: factor from a stage to the next one, above 1.
         patience: tests without success after which a replica goes back.
         fallback: ``back``: to its parameters, and its rows of the optimizer's memory, as they were when it passed the
@@ -52,7 +52,7 @@ class Curriculum(pl.Callback):
 
     def __init__(
         self,
-        first: int,
+        first: int | None,
         growth: float,
         patience: int,
         fallback: str = BACK,
@@ -66,12 +66,13 @@ class Curriculum(pl.Callback):
         self.fallback = fallback
         self.mixing = mixing
         self.exponent = exponent
-        self.reference = first if reference is None else reference
+        self.reference = reference
 
     def setup(self, trainer: pl.Trainer, module: Training, stage: str) -> None:  # type: ignore[override]
         task = module.task
-        self.lengths = growing(self.first, task.length, self.growth)
-        self.shares = [(self.reference / length) ** self.exponent for length in self.lengths]
+        self.lengths = growing(self.first or task.length, task.length, self.growth)
+        reference = self.reference or self.lengths[0]
+        self.shares = [(reference / length) ** self.exponent for length in self.lengths]
         self.learning = [task.at(length, self.mixing) for length in self.lengths]
         self.testing = [task.at(length) for length in self.lengths]
         replicas = len(module.population.seeds)

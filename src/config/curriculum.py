@@ -40,9 +40,7 @@ def length_problems(cfg: DictConfig, wrong: Wrong, minimum: int) -> list[str]:
     Args:
         minimum: steps that the task needs.
     """
-    first = cfg.curriculum.get("first")
-    if first is None:
-        return []  # a class of the user's own
+    first = cfg.curriculum.get("first") or cfg.task.length  # none: one stage, or a class of the user's own
     if first > cfg.task.length:
         return [f"curriculum.first={first}: must not be above task.length={cfg.task.length}, the last length"]
     mixing = cfg.curriculum.get("mixing", 1)

@@ -143,7 +143,7 @@ KEYS = (
     Key("callbacks.truncated_bptt.patience", whole(1, optional=True)),
     Key("callbacks.truncated_bptt.steps", whole(1, optional=True)),
     # how lengths grow
-    Key("curriculum.first", whole(1)),
+    Key("curriculum.first", whole(1, optional=True)),
     Key("curriculum.growth", ABOVE_ONE),
     Key("curriculum.patience", whole(1)),
     Key("curriculum.fallback", choice("back", "stay")),
