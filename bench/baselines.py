@@ -10,6 +10,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor, nn
 
 from src.cells import Parameters
@@ -50,12 +51,20 @@ class Batches(torch.utils.data.IterableDataset):
 
 
 class Clock(pl.Callback):
-    """Seconds from the end of one batch to the end of another."""
+    """Seconds from the end of one batch to the end of the last.
 
-    def __init__(self, first: int) -> None:
+    Args:
+        first: the batch after which it begins.
+        count: batches in all.
+    """
+
+    def __init__(self, first: int, count: int) -> None:
         self.first = first
+        self.count = count
 
     def on_train_batch_end(self, *args: Any) -> None:
+        if args[4] in (self.first, self.count - 1) and torch.cuda.is_initialized():
+            torch.cuda.synchronize()  # what is in the queue has not been done
         now = perf_counter()
         if args[4] == self.first:
             self.start = now
@@ -75,11 +84,13 @@ def lightning(
     torch.set_flush_denormal(flush)
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
-    clock = Clock(max(2, updates // 10))
+    clock = Clock(max(2, updates // 10), updates)
     trainer = pl.Trainer(
         max_steps=updates,
         gradient_clip_val=CLIP,
         accelerator=accelerator,
+        devices=1,
+        plugins=[LightningEnvironment()],
         callbacks=[clock],
         logger=False,
         enable_checkpointing=False,

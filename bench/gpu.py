@@ -4,16 +4,20 @@ Microseconds an update of R networks, temporal order, 50 units, 20 sequences.
 
 ours, loop   forward to step of MSGD-CR, by the kernels and by the readable loop
 a step       ours, of each time step
-bound        of the multiply-adds of the recurrence's own products, two a step, three tensor-core products each, at the
+products     bound: multiply-adds of the recurrence's own products, two a step, three tensor-core products each, at the
              rate that the GPU's largest product reaches in TF32
+bytes        bound: what lies between the loops, see docs/cuda.md, at the rate of a large copy
 torch        nn.RNN or nn.LSTM, forward and backward without a step, R one after the other
 Lightning    the same as a user would train it, in a LightningModule
 compiled     a loop over steps of all R networks, torch.compile of a step, forward and backward
-FlashRNN     replicas as heads, in bfloat16, 64 units, forward and backward, where it is installed
+FlashRNN     replicas as heads, in bfloat16, 64 units, forward and backward, where it is installed: a second table
 """
 
 import argparse
+import gc
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
 
 import torch
 import torch.nn.functional as F
@@ -31,9 +35,12 @@ SYMBOLS = 6
 UNITS = 50
 BATCH = 20
 COLUMNS = [
-    *("cell", "length", "replicas", "ours", "a step", "bound"),
-    *("loop", "torch", "Lightning", "compiled", "FlashRNN", "MB a replica"),
+    *("cell", "length", "replicas", "ours", "a step", "products", "bytes"),
+    *("loop", "compiled", "torch", "Lightning", "MB a replica"),
 ]
+
+READ_AND_WRITTEN = 9
+"""How often each state, or what is as large, is read or written outside the chip in an update."""
 
 FLASH_UNITS = 64
 """Units that FlashRNN is given: its kernels take whole tiles."""
@@ -158,6 +165,13 @@ def product_rate() -> float:
     return size**3 / taken * 1e6
 
 
+def copy_rate() -> float:
+    """Bytes a second that are read and written by a large copy."""
+    source = torch.empty(2**28, device="cuda")
+    target = torch.empty_like(source)
+    return 2 * 4 * source.numel() / microseconds(lambda: target.copy_(source), 10) * 1e6
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--replicas", type=int, nargs="+", default=[1, 5, 45, 405, 2048])
@@ -169,39 +183,61 @@ def main() -> None:
     import triton
 
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, triton {triton.__version__}")
-    rate = product_rate()
-    print(f"TF32: {rate / 1e12:.0f} T multiply-adds/s")
+    rates = Rates(product_rate(), copy_rate())
+    print(f"TF32: {rates.products / 1e12:.0f} T multiply-adds/s; copy: {rates.bytes / 1e12:.2f} TB/s")
+    settings = [
+        (cell, length, replicas)
+        for cell in arguments.cells
+        for length in arguments.lengths
+        for replicas in arguments.replicas
+    ]
     print(f"| {' | '.join(COLUMNS)} |")
     print("|---" * len(COLUMNS) + "|")
-    for cell in arguments.cells:
-        for length in arguments.lengths:
-            alone = microseconds(torchs(cell, length), 10)
-            task = build(configuration(cell, length, 1, "msgd_c", 100)).module.task
-            in_lightning = baselines.lightning(task, cell == "lstm", UNITS, 100, None, False, "gpu") * 1e6
-            for replicas in arguments.replicas:
-                print(row(cell, length, replicas, rate, alone, in_lightning), flush=True)
+    for setting in settings:
+        print(row(*setting, rates), flush=True)
+    print("| cell | length | replicas | FlashRNN |")
+    print("|---|---|---|---|")
+    for cell, length, replicas in settings:  # last: an error of its kernels may take the GPU with it
+        print(f"| {cell} | {length} | {replicas} | {peer(partial(flash, cell, length, replicas), 5)} |", flush=True)
 
 
-def row(cell: str, length: int, replicas: int, rate: float, alone: float, in_lightning: float) -> str:
-    """A line of the table.
+@dataclass(frozen=True)
+class Rates:
+    """What the GPU can do at most: multiply-adds and bytes a second."""
 
-    Args:
-        rate: multiply-adds a second.
-        alone, in_lightning: microseconds of one network of torch's.
-    """
+    products: float
+    bytes: float
+
+
+@cache
+def one_of_torch(cell: str, length: int) -> tuple[float, float]:
+    """Microseconds of one network of torch's, alone and in Lightning."""
+    task = build(configuration(cell, length, 1, "msgd_c", 100)).module.task
+    alone = microseconds(torchs(cell, length), 10)
+    return alone, baselines.lightning(task, cell == "lstm", UNITS, 100, None, False, "gpu") * 1e6
+
+
+def row(cell: str, length: int, replicas: int, rates: Rates) -> str:
+    """A line of the table."""
+    gc.collect()
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
-    own = microseconds(ours(TRITON, cell, length, replicas), 20)
+    own = peer(partial(ours, TRITON, cell, length, replicas), 20)
     memory = torch.cuda.max_memory_allocated() / replicas / 2**20
+    a_step = f"{float(own) / length:.2f}" if own.isdecimal() else ""
     gates = 4 if cell == "lstm" else 1
-    bound = 2 * 3 * replicas * length * BATCH * UNITS * UNITS * gates / rate * 1e6
-    slow = replicas <= SLOW
-    cells = [cell, length, replicas, f"{own:.0f}", f"{own / length:.2f}", f"{bound:.0f}"]
-    cells.append(peer(lambda: ours(REFERENCE, cell, length, replicas), 2) if slow else "")
-    cells += [f"{alone * replicas:.0f}", f"{in_lightning * replicas:.0f}"]
-    cells.append(peer(lambda: compiled(cell, length, replicas), 2) if slow else "")
-    cells += [peer(lambda: flash(cell, length, replicas), 5), f"{memory:.1f}"]
-    return f"| {' | '.join(map(str, cells))} |"
+    states = replicas * length * BATCH * UNITS * gates
+    products = 2 * 3 * states * UNITS / rates.products * 1e6
+    memory_bound = READ_AND_WRITTEN * 4 * states / rates.bytes * 1e6
+    alone, in_lightning = one_of_torch(cell, length)
+    cells = [cell, str(length), str(replicas), own, a_step, f"{products:.0f}", f"{memory_bound:.0f}"]
+    if replicas <= SLOW:
+        cells.append(peer(partial(ours, REFERENCE, cell, length, replicas), 2))
+        cells.append(peer(partial(compiled, cell, length, replicas), 2))
+    else:
+        cells += ["", ""]
+    cells += [f"{alone * replicas:.0f}", f"{in_lightning * replicas:.0f}", f"{memory:.1f}"]
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

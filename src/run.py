@@ -80,7 +80,7 @@ def build(cfg: DictConfig) -> Experiment:
     stops = [success.check_every]
     if cfg.callbacks.get("metrics") is not None:
         stops.append(cfg.callbacks.metrics.every)
-    threads = (os.cpu_count() or 1) if device(cfg).type == "cuda" else 0
+    threads = (cfg.threads or recurrence.share()) if device(cfg).type == "cuda" else 0
     data = Sequences(task, population, cfg.block, cfg.trainer.max_steps, stops, threads, curriculum)
     return Experiment(module, data, list(callbacks.values()))
 
@@ -118,11 +118,10 @@ def trainer(cfg: DictConfig, directory: Path, callbacks: Sequence[pl.Callback]) 
 
 
 def own_gpu() -> int:
-    """The number of this process's GPU: jobs of a sweep that may be at work at the same time take turns."""
+    """The number of this process's GPU; jobs of a sweep that may be at work at the same time have one each."""
     if not in_parallel():
         return 0
-    number: int = HydraConfig.get().job.num
-    return number % torch.cuda.device_count()
+    return recurrence.take_gpu(torch.cuda.device_count(), HydraConfig.get().job.num)
 
 
 def purged(cfg: DictConfig) -> dict[str, int]:
@@ -174,7 +173,8 @@ def _run(cfg: DictConfig, own: RunDirectory) -> Population:
     lightning = trainer(cfg, own.path, experiment.callbacks)
     file = None if cfg.resume is None else RunDirectory(cfg.resume).checkpoint_file
     try:
-        lightning.fit(module, datamodule=experiment.data, ckpt_path=file)
+        with recurrence.checked():
+            lightning.fit(module, datamodule=experiment.data, ckpt_path=file)
     except (UnreadableCheckpoint, DamagedFile) as problem:
         raise ConfigurationError([f"resume={cfg.resume}: {problem}"]) from problem
     if torch.cuda.is_initialized():

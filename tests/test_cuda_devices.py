@@ -6,6 +6,7 @@ builds of torch without CUDA refuse on fake GPUs, the tensors are torch's "meta"
 """
 
 import ctypes
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,8 @@ class Counted(list):
 
     def __call__(self, kernel, grid, arguments, constants, warps):
         tensors = [each for each in arguments.values() if isinstance(each, torch.Tensor)]
-        assert len({each.device.type for each in tensors} - {"cpu"}) == 1
+        (device,) = {each.device.type for each in tensors}
+        assert device != "cpu"
         self.append(kernel.__name__)
 
 
@@ -241,6 +243,7 @@ LONG_BLOCKS = {
     "whole sequences": ([], (6, 3)),
     "sequences that are cut": (["callbacks.truncated_bptt.steps=5", "task.max_length=17"], (6, 3)),
     "cut, a target at every step": (["callbacks.truncated_bptt.steps=5", "task=memorization_5bit"], (6, 3)),
+    "many parts": (["callbacks.truncated_bptt.steps=1", "task=memorization_5bit"], (120, 3)),
 }
 AN_EPOCH = ["task=price", "task.length=24", "task.window=3", "trainer.max_epochs=3", "cell=lstm", "optimizer=adam"]
 
@@ -274,12 +277,34 @@ def test_a_block_asks_once(name, asked, monkeypatch):
     """Updates, checks of symbols and lengths, and who diverged: one copy to the host for all of a block."""
     overrides, shape = LONG_BLOCKS[name]
     module, block = experiment(*overrides)
-    train_on_meta(module, block * 3, monkeypatch)
+    train_on_meta(module, block * (shape[0] // 2), monkeypatch)
     assert asked == [shape]
 
 
+def test_checks_of_devices_wait_until_somebody_asks():
+    """Faults of one device do not meet those of another, nor the next run; many become few without waiting."""
+    fine, wrong = torch.zeros(3, dtype=torch.bool), torch.ones(2, dtype=torch.bool)
+    with recurrence.checked():
+        checks._waiting.append((like(fine, META), IndexError("elsewhere")))
+        assert recurrence.ask(fine) is fine
+        assert len(checks._waiting) == 1
+        checks._waiting.clear()
+    for flags, error in ((fine, None), (wrong, IndexError)):
+        with pytest.raises(error, match="told") if error else nullcontext(), recurrence.checked():
+            checks._waiting.append((flags, IndexError("told")))
+        assert checks._waiting == []
+    with pytest.raises(KeyError), recurrence.checked():
+        checks._waiting.append((wrong, IndexError("lost with the run")))
+        raise KeyError
+    assert checks._waiting == []
+    for number in range(checks.MOST + 1):
+        checks.refuse(like(fine, META), IndexError(f"told {number % 2}"))
+    assert [str(error) for _, error in checks._waiting] == ["told 0", "told 1", "told 0"]
+    checks._waiting.clear()
+
+
 def test_an_epoch_asks_twice(asked, monkeypatch):
-    """However many parts it has: who diverged in one of them, and who in the last."""
+    """However many parts it has: who diverged in one of them, and who in the last. All are cut alike."""
     module, block = experiment(*AN_EPOCH, "callbacks.truncated_bptt.parts=[4]")
     train_on_meta(module, block, monkeypatch)
     assert asked == [(4, 3), (3,)]

@@ -19,6 +19,8 @@ GPU = "cuda"
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU; make test-gpu where there is one"),
+    pytest.mark.skipif(cuda.support.interpreted(), reason="make test-gpu runs these"),
+    pytest.mark.filterwarnings("ignore:Synchronization debug mode"),  # torch calls it a prototype
     pytest.mark.usefixtures("as_before"),
 ]
 SIZES = [(1, 1, 3), (13, 20, 7), (50, 33, 12), (64, 20, 9), (100, 1, 6), (128, 20, 5)]
@@ -76,10 +78,13 @@ def trained(*overrides, updates=20):
     population.begin()
     block = [batch.to(torch.device(GPU)) for batch in experiment.data.next_block()[:updates]]
     torch.cuda.synchronize()
+    lost_A = None
     for number, batch in enumerate(block):
         torch.cuda.set_sync_debug_mode("error" if number else "default")  # the first one compiles
+        draws = population.draws(number)
         try:
-            update(population.stack, batch, module.task, module.method, step, population.draws(number))
+            found = update(population.stack, batch, module.task, module.method, step, draws, lost_A=lost_A)
+            lost_A = found.diverged_A
         finally:
             torch.cuda.set_sync_debug_mode("default")
     experiment.data.teardown("fit")
@@ -92,6 +97,20 @@ def test_nothing_waits_and_the_bits_are_the_same_again(overrides):
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 
+@pytest.mark.parametrize("overrides", [["cell=gru", "optimizer=msgd_c"], ["cell.hidden_size=300"]])
+def test_the_loop_gives_the_same_bits_again(overrides, tmp_path):
+    keys = ["trainer.accelerator=gpu", "trainer.max_steps=20", "task.length=12", *overrides]
+    first, again = (run(compose(*keys), tmp_path / name).parameters() for name in ("first", "again"))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_blocks_change_nothing_beyond_rounding(tmp_path):
+    keys = ["trainer.accelerator=gpu", "trainer.max_steps=20"]
+    one, many = (run(compose(*keys, f"block={size}"), tmp_path / str(size)).parameters() for size in (1, 20))
+    for name in one:
+        torch.testing.assert_close(one[name], many[name], rtol=1e-4, atol=1e-6, msg=name)
+
+
 def test_neighbours_change_nothing_beyond_rounding():
     """Seed 7 alone, and as the third of eight."""
     alone, packed = trained("seed=7", "replicas=1"), trained("seed=5", "replicas=8")
@@ -99,10 +118,24 @@ def test_neighbours_change_nothing_beyond_rounding():
         torch.testing.assert_close(alone[name][0], packed[name][2], rtol=1e-4, atol=1e-6, msg=name)
 
 
-def test_whole_runs_learn_as_on_the_cpu(tmp_path):
+PRICE = ["task=price", "task.length=24", "task.window=3", "trainer.max_epochs=20", "cell=lstm", "optimizer=adam"]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["++cell.layers=2"],
+        ["callbacks.truncated_bptt.steps=5", "task=memorization_5bit", "task.length=20"],
+        [*PRICE, "callbacks.truncated_bptt.parts=[4]"],
+    ],
+    ids=["plain", "two layers", "cut", "epochs"],
+)
+def test_whole_runs_learn_as_on_the_cpu(overrides, tmp_path):
     losses = []
     for accelerator in ("cpu", "gpu"):
-        cfg = compose(f"trainer.accelerator={accelerator}", "trainer.max_steps=60", "success.check_every=30")
+        keys = [f"trainer.accelerator={accelerator}", "trainer.max_steps=60", "success.check_every=30", *overrides]
+        cfg = compose(*keys)
         population = run(cfg, tmp_path / accelerator)
         losses.append(population.means["check"]["loss"])
     np.testing.assert_allclose(*losses, rtol=1e-3)

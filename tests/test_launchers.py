@@ -7,10 +7,10 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import ExitStack
 
 import pandas as pd
 import pytest
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
@@ -19,8 +19,8 @@ from src.callbacks.progress import in_parallel
 from src.config.again import continued
 from src.jobnames import COMMON, common, note_common
 from src.jobs import Jobs
+from src.recurrence import process as own_process
 from src.recurrence.process import share
-from src.run import own_gpu
 from src.rundir import RunDirectory
 from tests.test_again import assert_same_run, finished, train
 
@@ -121,7 +121,7 @@ def test_a_process_takes_its_share_of_the_cores(monkeypatch):
     assert share() == 8
 
 
-def test_only_jobs_of_a_parallel_sweep_share_a_terminal_and_the_gpus(monkeypatch):
+def test_only_jobs_of_a_parallel_sweep_share_a_terminal(monkeypatch):
     basic = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
     monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
     for mode, launcher, expected in (
@@ -129,11 +129,28 @@ def test_only_jobs_of_a_parallel_sweep_share_a_terminal_and_the_gpus(monkeypatch
         (RunMode.RUN, "another.Launcher", False),
         (RunMode.MULTIRUN, basic, False),
     ):
-        now = OmegaConf.create({"mode": mode, "launcher": {"_target_": launcher}, "job": {"num": 5}})
+        now = OmegaConf.create({"mode": mode, "launcher": {"_target_": launcher}})
         monkeypatch.setattr(HydraConfig, "get", lambda now=now: now)
         assert in_parallel() == expected
-        monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-        assert own_gpu() == (1 if expected else 0)
+
+
+def test_each_process_has_a_gpu_of_its_own(monkeypatch, tmp_path):
+    """The first that nobody has, for as long as the process lives; where all are taken, by the job's number."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5,7")
+    with ExitStack() as others:
+
+        def another_process():
+            monkeypatch.setattr(own_process, "_taken", [])
+            found = own_process.take_gpu(3, job=8)
+            for _, file in own_process._taken:
+                others.enter_context(file)
+            return found
+
+        assert [another_process() for _ in range(4)] == [0, 1, 2, 8 % 3]
+        assert sorted(path.name.split("-gpu-")[1] for path in tmp_path.iterdir()) == ["2.lock", "5.lock", "7.lock"]
+    assert another_process() == 0 and own_process.take_gpu(3, job=8) == 0
+    own_process._taken[0][1].close()
 
 
 # -- what is not there -------------------------------------------------------------------------------------------------

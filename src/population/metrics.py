@@ -45,8 +45,8 @@ class Window:
     def sum(self) -> Tensor:
         """Sums over all updates, MR; added one after the other, so that when one asks changes no bit."""
         if self._waiting:
-            flat = [value.double() for values in self._waiting for value in values]
-            each_UMA = torch.stack(flat).view(len(self._waiting), len(self.metrics), -1).cpu()
+            flat = torch.stack([value for values in self._waiting for value in values]).double()
+            each_UMA = flat.view(len(self._waiting), len(self.metrics), -1).cpu()
             self.sum_MR[:, self._live] = torch.cat([self.sum_MR[None, :, self._live], each_UMA]).cumsum(0)[-1]
             self.updates_R[self._live] += len(self._waiting)
             self._waiting = []

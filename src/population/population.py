@@ -106,14 +106,17 @@ class Population:
         Args:
             metrics: of the update, A each; one that is missing is NaN.
         """
-        missing = self.stack.theta_AP.new_full((len(self.live),), float("nan"))
-        values = [metrics.get(name, missing) for name in self.metrics]
+        values = [metrics[name] if name in metrics else self._missing() for name in self.metrics]
         for window in self.windows.values():
             window.add(values, self.live)
         lost = [False] * len(self.live) if diverged_A is None else diverged_A.tolist()
         for replica, is_lost in zip(self.live, lost, strict=True):
             self.updates[replica] += not is_lost
         self.unreported.update(self.live)
+
+    def _missing(self) -> Tensor:
+        """A metric that an update has not measured."""
+        return self.stack.theta_AP.new_full((len(self.live),), float("nan"))
 
     def read(self, name: str) -> dict[str, np.ndarray]:
         """Means since the last read of a window, per metric and replica; resets it. Replicas that left keep theirs."""

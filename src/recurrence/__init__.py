@@ -6,7 +6,7 @@ compiled. process.py chooses.
 """
 
 from src.recurrence.backend import Backend, Gradients, Key, LayerRun, Pass, Run, Target, Unavailable
-from src.recurrence.checks import ask
+from src.recurrence.checks import ask, checked
 from src.recurrence.layers import add_noise, linear
 from src.recurrence.process import (
     AUTO,
@@ -19,6 +19,8 @@ from src.recurrence.process import (
     backend_of,
     missing,
     settle,
+    share,
+    take_gpu,
     use,
 )
 from src.recurrence.seam import combine, learn, recur
@@ -42,11 +44,14 @@ __all__ = [
     "ask",
     "backend_for",
     "backend_of",
+    "checked",
     "combine",
     "learn",
     "linear",
     "missing",
     "recur",
     "settle",
+    "share",
+    "take_gpu",
     "use",
 ]

@@ -1,10 +1,13 @@
 """What must hold of the data: asked at once on the CPU; of a device, when somebody waits for it anyway."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
-MOST = 1000
-"""Checks that wait at a time, at most."""
+MOST = 200
+"""Checks that wait at a time; more are put together where they lie."""
 
 _waiting: list[tuple[Tensor, Exception]] = []
 
@@ -15,24 +18,53 @@ def refuse(wrong: Tensor, error: Exception) -> None:
         if bool(wrong.any()):
             raise error
         return
-    if len(_waiting) == MOST:
-        ask(wrong)
+    if len(_waiting) >= MOST:
+        _put_together()
     _waiting.append((wrong, error))
 
 
 def ask(flags: Tensor) -> Tensor:
-    """Brings truth values to the host, and with them, in one copy, all that waits to be checked.
+    """Brings truth values to the host, and with them, in one copy, all that waits to be checked on their device.
 
     Raises:
         Exception: what was refused since the last time, the first of it.
     """
-    if not _waiting:
+    mine = [each for each in _waiting if each[0].device == flags.device]
+    others = [each for each in _waiting if each[0].device != flags.device]
+    _waiting[:] = others
+    if not mine:
         return flags.cpu()
-    waiting = _waiting.copy()
-    _waiting.clear()
-    parts = [flags, *[each for each, _ in waiting]]
+    parts = [flags, *[wrong for wrong, _ in mine]]
     answers = torch.cat([part.flatten() for part in parts]).cpu().bool().split([part.numel() for part in parts])
-    for wrong, (_, error) in zip(answers[1:], waiting, strict=True):
+    for wrong, (_, error) in zip(answers[1:], mine, strict=True):
         if wrong.any():
             raise error
     return answers[0].view(flags.shape)
+
+
+@contextmanager
+def checked() -> Iterator[None]:
+    """Asks at the end whatever nobody has asked before. Nothing waits when it begins, and nothing when it has ended.
+
+    Raises:
+        Exception: what was refused, the first of it.
+    """
+    _waiting.clear()
+    try:
+        yield
+        while _waiting:
+            device = _waiting[0][0].device
+            ask(torch.zeros(0, dtype=torch.bool, device=device))
+    finally:
+        _waiting.clear()
+
+
+def _put_together() -> None:
+    """Makes one check of all that have the same device and would say the same."""
+    alike: dict[tuple[torch.device, str], list[tuple[Tensor, Exception]]] = {}
+    for wrong, error in _waiting:
+        alike.setdefault((wrong.device, f"{type(error).__name__}: {error}"), []).append((wrong, error))
+    _waiting.clear()
+    for each in alike.values():
+        flags = torch.cat([wrong.flatten() for wrong, _ in each])
+        _waiting.append((flags.any()[None], each[0][1]))

@@ -39,6 +39,10 @@ def input_gradients(inputs: Tensor, W_in: Tensor, delta_RTBG: Tensor) -> tuple[T
     if inputs.is_floating_point():
         ones = inputs.new_ones(*inputs.shape[:3], 1)
         return product(inputs, delta_RTBG), product(ones, delta_RTBG)[:, 0]
+    if inputs.device.type != "cpu":  # there index_add_ adds in another order each time
+        each = F.one_hot(inputs.long(), W_in.shape[1]).to(delta_RTBG.dtype)
+        dW_in = product(each, delta_RTBG)
+        return dW_in, dW_in.sum(1)
     rows = torch.zeros_like(W_in).flatten(0, 1)  # index_add_ is faster than the backward pass of embedding
     rows.index_add_(0, _rows(inputs, W_in).flatten(), delta_RTBG.flatten(0, 2))
     dW_in = rows.view(W_in.shape)

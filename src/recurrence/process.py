@@ -4,8 +4,12 @@ Everything that runs asks here, with the tensors it is going to work on, so that
 really used.
 """
 
+import fcntl
 import os
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
 
 import torch
 from torch import Tensor
@@ -37,6 +41,32 @@ def share() -> int:
     task = os.environ.get("SLURM_CPUS_PER_TASK", "")
     return min(torch.get_num_threads(), int(task)) if task.isdecimal() else torch.get_num_threads()
 
+
+def take_gpu(count: int, job: int) -> int:
+    """The number of a GPU that no other process of this user's has taken, for as long as this process lives.
+
+    Args:
+        count: GPUs that are visible.
+        job: chooses one where all are taken.
+    """
+    if _taken:
+        return _taken[0][0]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    for number in range(count):
+        name = visible[number] if number < len(visible) and visible[number] else str(number)
+        path = Path(tempfile.gettempdir()) / f"rnn-long-memory-{os.getuid()}-gpu-{name}.lock"
+        file = path.open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            continue
+        _taken.append((number, file))  # the lock ends with the process
+        return number
+    return job % count
+
+
+_taken: list[tuple[int, TextIO]] = []
 
 THREADS = share()
 """Of this process, before any job of a sweep chose another number."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.network import Network
+from src.recurrence import ask
 from tasks.data import fresh_batch
 from tasks.task import Task
 
@@ -62,7 +63,7 @@ class SuccessTest:
             batch = fresh_batch(task, replicas, part, size, own).to(device)
             some = network if len(undecided) == len(seeds) else network.select(undecided)
             wrong_RB = some.wrong(batch, task)
-            wrong[undecided] += wrong_RB.sum(1).cpu().numpy()
+            wrong[undecided] += ask(wrong_RB).sum(1).numpy()
             seen[undecided] += size
             if not full:
                 undecided = [r for r in undecided if wrong[r] / self.sequences <= self.max_error]

@@ -1,6 +1,7 @@
 """What can be run here, and on what."""
 
 import os
+import shutil
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -25,12 +26,37 @@ def interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
+OLDEST = (3, 4)
+"""Version of Triton from which on the kernels are known to compile."""
+
+SHARED = {(8, 0): 163, (8, 7): 163, (9, 0): 227, (10, 0): 227, (10, 3): 227}
+"""KB of shared memory that a program can have, by compute capability; others have 99, and those before 8.0 64."""
+
+
 def missing() -> str | None:
     """Why kernels cannot run here, in one line; None: they can."""
     if find_spec("triton") is None:
         return "there is no Triton: pip install 'triton>=3.4' (CUDA builds of torch bring it)"
-    if not torch.cuda.is_available() and not interpreted():
+    if interpreted():
+        return None
+    if not torch.cuda.is_available():
         return "torch sees no GPU here"
+    if torch.version.hip is not None:
+        return "the kernels are for GPUs of NVIDIA's"
+    return _of_triton()
+
+
+@cache
+def _of_triton() -> str | None:
+    """What keeps Triton from compiling here."""
+    import triton
+
+    found = tuple(int(part) for part in triton.__version__.split(".")[:2])
+    if found < OLDEST:
+        return f"Triton {triton.__version__} is too old: the kernels need 3.4 or newer"
+    compilers = (os.environ.get("CC"), "gcc", "clang", "cc")
+    if not any(shutil.which(name) for name in compilers if name):
+        return "Triton needs a C compiler, and there is none (gcc, clang, or CC=...)"
     return None
 
 
@@ -40,7 +66,10 @@ def room(device: torch.device) -> int:
     if device.type != "cuda" or not torch.cuda.is_available():
         return 227
     known: Any = torch.cuda.get_device_properties(device)
-    return int(known.shared_memory_per_block_optin) // 1024
+    told = getattr(known, "shared_memory_per_block_optin", None)  # not of torch before 2.7
+    if told is not None:
+        return int(told) // 1024
+    return SHARED.get((known.major, known.minor), 99 if known.major >= 8 else 64)
 
 
 def refuses(cell: Cell) -> str | None:
