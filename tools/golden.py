@@ -106,7 +106,7 @@ def settings() -> dict[str, list[list[str]]]:
 
 
 def digest(directory: Path) -> str:
-    """Of a run's parameters, tables and diagnostics."""
+    """Of a run's parameters, tables and diagnostics; columns in which nothing stands may have come later."""
     import numpy as np
     import pandas as pd
 
@@ -116,7 +116,7 @@ def digest(directory: Path) -> str:
     for name, p in sorted(load_population(directory).network.named_parameters()):
         found.update(name.encode() + p.detach().numpy().tobytes())
     for table in ("results.csv", "history.csv"):
-        columns = pd.read_csv(directory / table, dtype=str).drop(columns="seconds")
+        columns = pd.read_csv(directory / table, dtype=str).drop(columns="seconds").dropna(axis="columns", how="all")
         found.update(columns.to_csv(index=False).encode())
     if (directory / "diagnostics.npz").exists():
         for name, array in sorted(np.load(directory / "diagnostics.npz").items()):
