@@ -1,7 +1,11 @@
 """Tiles, and the launch of a kernel."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from src.recurrence.cuda.support import UNITS
 
@@ -50,8 +54,49 @@ def tiles(sequences: int, units: int, lstm: bool, backward: bool, room: int) -> 
     return Tiles(16 if few else 32, own, -(-units // own), 8 if own > 32 or (cut and backward) else 4)
 
 
+def options(kernel: Any, arguments: dict[str, Any], constants: dict[str, Any], warps: int) -> dict[str, Any]:
+    """How Triton compiles a kernel for a launch."""
+    found: dict[str, Any] = {"num_warps": warps, **OPTIONS}
+    if "UNITS" in constants:
+        name = kernel.fn.__name__
+        most = registers(arguments["H"], constants["COLUMNS"], name.startswith("lstm"), name.endswith("backward"))
+        if most is not None:
+            found["maxnreg"] = most
+    return found
+
+
+def registers(units: int, columns: int, lstm: bool, backward: bool) -> int | None:
+    """Most registers of a thread; None: as the assembler likes.
+
+    Left to itself it spills some, so that more programs fit on an SM. A bound forbids that: it is the lowest of 128,
+    168 and 255 with which nothing spills. 8 warps of 128 registers fit twice on an SM, 4 warps of 168 three times.
+    Rows of 16, 32, ... units are read four numbers at a time, and take fewer.
+    """
+    on_chip = not backward and columns == 1
+    if units > UNITS:
+        return 255
+    if on_chip and units <= 32:
+        return (168 if units % 16 else 128) if lstm else None
+    if on_chip:
+        return 255 if units % 16 and not lstm else None
+    if units > 32:
+        return 255 if units % 16 else 128
+    if lstm:
+        return 255
+    return 168 if units > 16 else None
+
+
 def launch(
     kernel: Any, grid: tuple[int, ...], arguments: dict[str, Any], constants: dict[str, Any], warps: int
 ) -> None:
-    """Runs a kernel, on the current stream; returns before it is done."""
-    kernel[grid](**arguments, **constants, num_warps=warps, **OPTIONS)
+    """Runs a kernel on its tensors' device, on the current stream; returns before it is done."""
+    with on_device(arguments):
+        kernel[grid](**arguments, **constants, **options(kernel, arguments, constants, warps))
+
+
+def on_device(arguments: dict[str, Any]) -> AbstractContextManager[Any]:
+    """Makes the GPU of the arguments the current one, for Triton launches there; nothing where they are on none."""
+    device = next(each.device for each in arguments.values() if isinstance(each, Tensor))
+    if device.type != "cuda" or not torch.cuda.is_available():
+        return nullcontext()
+    return torch.cuda.device(device)

@@ -6,6 +6,10 @@ A tile is a block of ROWS sequences and UNITS units; what lies beyond the last s
 import triton
 import triton.language as tl
 
+VARYING = ("T", "B", "N", "I", "x_next", "h_next")
+"""Numbers that change within a run, or between tasks. Triton compiles nothing anew for them, be they 1 or divisible
+by 16."""
+
 
 @triton.jit
 def tanh(x):

@@ -3,8 +3,10 @@
 import triton
 import triton.language as tl
 
+from src.recurrence.cuda.kernels.functions import VARYING
 
-@triton.jit
+
+@triton.jit(do_not_specialize=VARYING)
 def losses(
     output,
     target,
@@ -60,7 +62,7 @@ def losses(
     tl.store(faults + r * tl.num_programs(1) + tl.program_id(1), tl.max(wrong, 0).to(tl.int8))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 def omega(d2, v2, alpha_R, value_R, coefficient, N, B, BOUND, SQUARED: tl.constexpr, ROWS: tl.constexpr):
     """Ω_R and ακ, see src/directions/omega.py: one program a replica, over its N = T B pairs.
 

@@ -4,6 +4,7 @@ import triton
 import triton.language as tl
 
 from src.recurrence.cuda.kernels.functions import (
+    VARYING,
     drive,
     known_length,
     load_rows,
@@ -27,7 +28,7 @@ def add_product(a, h, W, rows, own, B, H, G, COLUMNS: tl.constexpr, PRECISION: t
     return a
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 def lstm_forward(
     x,
     table,
@@ -57,11 +58,11 @@ def lstm_forward(
     rows = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
     units = tl.arange(0, UNITS)
     G = 4 * H
-    x += r * x_next
+    x += r * x_next if SYMBOLS else r * (x_next // G * G)
     table += r * I * G
     W += r * W_next
-    h += r * h_next
-    c += r * h_next
+    h += r * (h_next // H * H)  # a multiple of H, which only the kernel knows
+    c += r * (h_next // H * H)
     gates += r * T * B * G
     length = known_length(length_R, r, T)
     note_faults(faults, x, rows, length_R, length, r, T, B, I, SYMBOLS)
@@ -76,38 +77,50 @@ def lstm_forward(
         after = before + B * H
         for column in range(COLUMNS):
             own = column * UNITS + units
-            a_i = drive(x, table, t, rows, own, B, H, G, I, SYMBOLS)
-            a_f = drive(x + (0 if SYMBOLS else H), table + H, t, rows, own, B, H, G, I, SYMBOLS)
-            a_g = drive(x + (0 if SYMBOLS else 2 * H), table + 2 * H, t, rows, own, B, H, G, I, SYMBOLS)
-            a_o = drive(x + (0 if SYMBOLS else 3 * H), table + 3 * H, t, rows, own, B, H, G, I, SYMBOLS)
-            if COLUMNS == 1:
-                a_i = tl.dot(left, W_i, a_i, input_precision=PRECISION)
-                a_f = tl.dot(left, W_f, a_f, input_precision=PRECISION)
-                a_g = tl.dot(left, W_g, a_g, input_precision=PRECISION)
-                a_o = tl.dot(left, W_o, a_o, input_precision=PRECISION)
-            else:
+            kept = gates + t * B * G
+            # gate after gate, so that few numbers wait in registers
+            if COLUMNS > 1:
                 inner = load_rows(c + before, rows, own, B, H, H)
-                a_i = add_product(a_i, h + before, W, rows, own, B, H, G, COLUMNS, PRECISION)
-                a_f = add_product(a_f, h + before, W + H, rows, own, B, H, G, COLUMNS, PRECISION)
-                a_g = add_product(a_g, h + before, W + 2 * H, rows, own, B, H, G, COLUMNS, PRECISION)
-                a_o = add_product(a_o, h + before, W + 3 * H, rows, own, B, H, G, COLUMNS, PRECISION)
-            i = logistic(a_i)
-            f = logistic(a_f)
-            g = tanh(a_g)
-            o = logistic(a_o)
+            a = drive(x, table, t, rows, own, B, H, G, I, SYMBOLS)
+            if COLUMNS == 1:
+                a = tl.dot(left, W_i, a, input_precision=PRECISION)
+            else:
+                a = add_product(a, h + before, W, rows, own, B, H, G, COLUMNS, PRECISION)
+            i = logistic(a)
+            if KEEP:
+                store_rows(kept, rows, own, B, H, G, i)
+            a = drive(x + (0 if SYMBOLS else 2 * H), table + 2 * H, t, rows, own, B, H, G, I, SYMBOLS)
+            if COLUMNS == 1:
+                a = tl.dot(left, W_g, a, input_precision=PRECISION)
+            else:
+                a = add_product(a, h + before, W + 2 * H, rows, own, B, H, G, COLUMNS, PRECISION)
+            g = tanh(a)
+            if KEEP:
+                store_rows(kept + 2 * H, rows, own, B, H, G, g)
+            a = drive(x + (0 if SYMBOLS else H), table + H, t, rows, own, B, H, G, I, SYMBOLS)
+            if COLUMNS == 1:
+                a = tl.dot(left, W_f, a, input_precision=PRECISION)
+            else:
+                a = add_product(a, h + before, W + H, rows, own, B, H, G, COLUMNS, PRECISION)
+            f = logistic(a)
+            if KEEP:
+                store_rows(kept + H, rows, own, B, H, G, f)
             inner = f * inner + i * g
+            if STORE:
+                store_rows(c + after, rows, own, B, H, H, inner)
+            a = drive(x + (0 if SYMBOLS else 3 * H), table + 3 * H, t, rows, own, B, H, G, I, SYMBOLS)
+            if COLUMNS == 1:
+                a = tl.dot(left, W_o, a, input_precision=PRECISION)
+            else:
+                a = add_product(a, h + before, W + 3 * H, rows, own, B, H, G, COLUMNS, PRECISION)
+            o = logistic(a)
+            if KEEP:
+                store_rows(kept + 3 * H, rows, own, B, H, G, o)
             out = o * tanh(inner)
             if COLUMNS == 1:
                 left = out
             if STORE:
                 store_rows(h + after, rows, own, B, H, H, out)
-                store_rows(c + after, rows, own, B, H, H, inner)
-            if KEEP:
-                kept = gates + t * B * G
-                store_rows(kept, rows, own, B, H, G, i)
-                store_rows(kept + H, rows, own, B, H, G, f)
-                store_rows(kept + 2 * H, rows, own, B, H, G, g)
-                store_rows(kept + 3 * H, rows, own, B, H, G, o)
         if COLUMNS > 1:
             tl.debug_barrier()
     if STORE:
@@ -120,7 +133,7 @@ def lstm_forward(
         store_rows(c, rows, units, B, H, H, inner)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 def lstm_backward(
     dh,
     c,

@@ -8,6 +8,7 @@ import triton
 import triton.language as tl
 
 from src.recurrence.cuda.kernels.functions import (
+    VARYING,
     activate,
     drive,
     known_length,
@@ -20,7 +21,7 @@ from src.recurrence.cuda.kernels.functions import (
 )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 def simple_forward(
     x,
     table,
@@ -56,10 +57,10 @@ def simple_forward(
     r = tl.program_id(0).to(tl.int64)
     rows = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
     units = tl.arange(0, UNITS)
-    x += r * x_next
+    x += r * x_next if SYMBOLS else r * (x_next // H * H)
     table += r * I * H
     W += r * W_next
-    h += r * h_next
+    h += r * (h_next // H * H)  # a multiple of H, which only the kernel knows
     length = known_length(length_R, r, T)
     note_faults(faults, x, rows, length_R, length, r, T, B, I, SYMBOLS)
     if CODE < 0:
@@ -96,7 +97,7 @@ def simple_forward(
         store_rows(h, rows, units, B, H, H, left)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 def simple_backward(
     dh,
     h,

@@ -3,10 +3,10 @@
 import triton
 import triton.language as tl
 
-from src.recurrence.cuda.kernels.functions import load_rows
+from src.recurrence.cuda.kernels.functions import VARYING, load_rows
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 def symbol_sums(
     symbols,
     delta,
