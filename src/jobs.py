@@ -262,7 +262,9 @@ def named_by_us(cfg: DictConfig) -> bool:
 
 
 def standing(job: DictConfig, run: RunDirectory) -> list[str]:
-    """What keeps a job from its directory: it is at work there, or what was run there had other keys."""
+    """What keeps a job from its directory: it is none, a run is at work there, or what was run there had other keys."""
+    if run.path.exists() and not run.path.is_dir():
+        return [f"{run}: is no directory"]
     if run.is_locked():
         return [f"{run}: a run is at work there"]
     if job.get("overwrite") or not run.has_checkpoint or not run.config_file.is_file():

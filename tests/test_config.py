@@ -91,7 +91,7 @@ def test_the_methods_of_the_paper_and_their_starts_may_train_as_one():
         (["trainer.devices=2"], ["trained on one device"]),
         (["trainer.precision=16-mixed"], ["must be 32-true"]),
         (["trainer.max_epochs=3"], ["set trainer.max_steps instead"]),
-        (["resume=/nowhere"], ["no run with checkpoints"]),
+        (["resume=/nowhere"], ["resume=/nowhere: no such directory"]),
         (["optimizer=adam", "optimizer.step.betas=[2,0]"], ["optimizer.step: Invalid beta parameter"]),
         (["optimizer=adam", "+optimizer.step.momentum=1"], ["optimizer.step: "]),
         (["optimizer=adam", "optimizer.step._target_=torch.optim.Eve"], ["optimizer.step: "]),

@@ -415,7 +415,7 @@ def test_lines_of_a_curriculum_and_of_its_control_have_short_names():
         (["curriculum.first=9"], "curriculum.first=9: temporal_order needs 10 steps or more"),
         (["curriculum.first=18", "curriculum.mixing=.5"], "mixing=0.5: temporal_order needs 10 steps or more"),
         (["task.max_length=70"], "task.max_length=70: with a curriculum lengths grow to task.length"),
-        (["optimizer=adam"], "curriculum.exponent=1.5: adam keeps its learning rate; choose 0"),
+        (["optimizer=adam"], "curriculum.exponent=1.0: adam keeps its learning rate; choose 0"),
         (["callbacks.truncated_bptt.parts=[20]", "curriculum.first=15"], "parts=20 are more than the shortest"),
         (["+curriculum.grwth=2"], "curriculum: Curriculum.__init__() got an unexpected keyword argument 'grwth'"),
         (["curriculum._target_=src.nope"], "curriculum: src.nope cannot be loaded"),

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from src.figures import __main__ as command_line
-from src.figures import after_training, leaving, one_unit, price, sequence, starts, training
+from src.figures import after_training, leaving, one_unit, price, reach, sequence, starts, training
+from src.intervals import wilson
 from src.network import Network, build_architecture
 from src.training.measure import measure
 from tasks.batch import collate
@@ -169,3 +170,12 @@ def test_all_figures_are_written(tmp_path, monkeypatch, capsys, both):
         with pytest.raises(SystemExit) as stopped:
             command_line.main()
         assert stopped.value.code == 2 and words in capsys.readouterr().err
+
+
+def test_the_share_that_passed_a_length():
+    """Of four: one has passed 60, one 50 within the budget and 60 later, two nothing."""
+    rows = [(0, 50, 10), (0, 60, 30), (1, 50, 40), (1, 60, 90), (2, None, None), (3, None, None)]
+    passed = pd.DataFrame(rows, columns=["seed", "length", "updates"]).assign(replicas=4)
+    shares = reach.passed_shares(passed, 40, [50, 60])
+    assert shares["length"].tolist() == [50, 60] and shares["rate"].tolist() == [0.5, 0.25]
+    assert (shares.loc[1, ["ci_low", "ci_high"]].tolist()) == list(wilson(1, 4))

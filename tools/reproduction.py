@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from src.figures.lengths import METHODS, STARTS, rates_within  # noqa: E402
 from src.figures.price import RUNS as PRICE  # noqa: E402
+from src.figures.reach import BUDGET  # noqa: E402
 from src.intervals import wilson  # noqa: E402
 from src.results.rates import spikes  # noqa: E402
 
@@ -413,6 +414,50 @@ def _price_row(run: str, name: str) -> list[str]:
     return [name, *at, ends, fresh, thousands(results["updates"].median()), ", ".join(map(str, counts))]
 
 
+# -- lengths that grow -------------------------------------------------------------------------------------------------
+
+SETTINGS = {
+    "exponent_15": "exponent 1.5",
+    "exponent_1": "exponent 1",
+    "exponent_05": "exponent .5",
+    "alpha_12": "exponent 1.5, α = 12",
+    "check_100": "exponent 1.5, tests every 100 updates, patience 75",
+    "mixing_9": "exponent 1.5, mixing .9",
+    "mixing_5": "exponent 1.5, mixing .5",
+}
+"""Runs of four replicas, in words."""
+
+
+def reach() -> list[str]:
+    """How far ten replicas came with each method, and how many of them passed some lengths."""
+    passed = read("reach", "passed")
+    lengths = (50, 100, 200, 400, 700, 1000)
+    rows = []
+    for method, name in METHODS.items():
+        own = _of(passed, run=method)
+        counts = [sum(length >= least for length in _reached(own)) for least in lengths]
+        rows.append([name, *map(str, counts), _furthest(own)])
+    return markdown(["passed by, of ten", *map(str, lengths), "longest length of each"], rows)
+
+
+def reach_settings() -> list[str]:
+    """How far four replicas came with each setting."""
+    passed = read("reach", "passed")
+    first = passed[passed["seed"] <= 3]
+    rows = [[name, _furthest(_of(first, run=run))] for run, name in SETTINGS.items()]
+    return markdown(["MSGD-CR", "longest length of seeds 0–3"], rows)
+
+
+def _reached(passed: pd.DataFrame) -> list[float]:
+    """The longest length that each replica passed within the budget, 0 where there is none; the largest first."""
+    within = passed[passed["updates"] <= BUDGET].groupby("seed")["length"].max()
+    return sorted(within.reindex(passed["seed"].unique()).fillna(0), reverse=True)
+
+
+def _furthest(passed: pd.DataFrame) -> str:
+    return ", ".join(f"{length:.0f}" if length else NOT_RUN for length in _reached(passed))
+
+
 TABLES: dict[str, Callable[[], list[str]]] = {
     "intervals_of_ten": intervals_of_ten,
     "smart_start": smart_start,
@@ -432,6 +477,8 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "rivals": rivals,
     "price": price,
     "price_further": price_further,
+    "reach": reach,
+    "reach_settings": reach_settings,
 }
 """What makes the table of each name."""
 

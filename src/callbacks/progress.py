@@ -70,9 +70,12 @@ class Progress(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
         self.since = perf_counter()
         self.first = module.population.step
-        if in_parallel():
+        several = in_parallel()
+        if several:
             self.name = f"{Path(trainer.default_root_dir).name}: "
-        elif self.console.is_terminal:
+        if self.first:
+            self.say(f"goes on after {self.first:,} updates")
+        if self.console.is_terminal and not several:
             columns = (TextColumn("{task.description}"), BarColumn(24), TimeRemainingColumn(compact=True))
             self.bar = Bar(*columns, console=self.console, transient=True)
             total = module.max_epochs if self.in_epochs(module) else module.max_steps
@@ -94,7 +97,11 @@ class Progress(pl.Callback):
             self.bar.update(self.task, completed=self.done(module), description=self.line(module))
         elif self.bar is None and (module.check_due or module.stopping) and module.population.step != self.said:
             self.said = module.population.step  # an interrupted run ends with a block without updates
-            self.console.print(self.name + self.line(module), markup=False, highlight=False, soft_wrap=True)
+            self.say(self.line(module))
+
+    def say(self, line: str) -> None:
+        """Prints a line, with the name of the directory in front where there are several."""
+        self.console.print(self.name + line, markup=False, highlight=False, soft_wrap=True)
 
     def line(self, module: Training) -> str:
         """The line itself."""
