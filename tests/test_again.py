@@ -277,7 +277,8 @@ def test_a_job_that_needs_no_larger_budget_takes_it_all_the_same(tmp_path):
     _, err = finished(f"resume={tmp_path}", "trainer.max_steps=200")
     assert err.count(": done") == 2
     assert {OmegaConf.load(file).trainer.max_steps for file in tmp_path.glob("*/config.yaml")} == {200}
-    finished(f"resume={tmp_path}", "trainer.max_steps=50")  # a smaller one is none
+    _, err = finished(f"resume={tmp_path}", "trainer.max_steps=50", status=2)
+    assert "0_msgd: was run with trainer.max_steps=100; it may be larger, not 50\n" in err
     assert {OmegaConf.load(file).trainer.max_steps for file in tmp_path.glob("*/config.yaml")} == {200}
 
 
