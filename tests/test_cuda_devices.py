@@ -333,3 +333,8 @@ def test_whoever_diverges_in_a_block_stays_as_he_was(monkeypatch):
         torch.testing.assert_close(parameters[name], parameters_2[name], rtol=0, atol=0, equal_nan=True)
     for name in means:
         np.testing.assert_allclose(means[name], means_2[name], err_msg=name)
+
+
+def test_less_exact_products_are_never_chosen_but_by_their_name():
+    names = recurrence.process.of_device(CUDA)
+    assert names[0] == TRITON and names.index(recurrence.REFERENCE) < names.index(cuda.TritonTF32.name)

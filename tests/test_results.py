@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binomtest
 
 from src.config import ConfigurationError
 from src.intervals import wilson
@@ -36,6 +37,17 @@ from tests.conftest import ROOT, compose
 )
 def test_wilson_interval_as_published(successes, trials, low, high):
     assert wilson(successes, trials) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+def test_wilson_interval_is_scipys(confidence):
+    for trials in (1, 2, 5, 10, 400):
+        for successes in {0, 1, trials // 2, trials - 1, trials}:
+            theirs = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
+            assert wilson(successes, trials, confidence) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+    for successes, trials in ((0, 0), (3, 2), (-1, 2)):
+        with pytest.raises(ValueError, match="successes of"):
+            wilson(successes, trials)
 
 
 def write_run(directory, rows, *overrides):

@@ -17,7 +17,7 @@ from torch import Tensor
 from src.cells import AutogradCell, Cell
 from src.recurrence.backend import Backend
 from src.recurrence.cpu import Compiled
-from src.recurrence.cuda import Triton
+from src.recurrence.cuda import Triton, TritonTF32
 from src.recurrence.reference import Reference
 
 # Vanishing gradients become denormal floats, which are slow on CPUs and carry nothing here. Threads inherit the mode of
@@ -29,7 +29,10 @@ AUTO = "auto"
 FUSED = Compiled.name
 REFERENCE = Reference.name
 
-BACKENDS: dict[str, type[Backend]] = {FUSED: Compiled, Triton.name: Triton, REFERENCE: Reference}
+BACKENDS: dict[str, type[Backend]] = {
+    each.name: each
+    for each in (Compiled, Triton, Reference, TritonTF32)  # after the reference: only by its name
+}
 """Backends by name, the fastest first; ``auto`` is the first of those for a device that can be had here."""
 
 

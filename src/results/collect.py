@@ -6,22 +6,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from src.config import ConfigurationError, leaves, science
 from src.config.errors import first_line
-from src.rundir import (
-    BUDGET,
-    DIVERGED,
-    HISTORY,
-    INTERRUPTED,
-    LATER,
-    PLATEAU,
-    RESULTS,
-    SOLVED,
-    RunDirectory,
-    runs_under,
-)
+from src.results.outcomes import UnreadableRun, read_outcomes
+from src.rundir import HISTORY, INTERRUPTED, RESULTS, RunDirectory, runs_under
 
 NOT_COMPARED = ("seconds", "spectral_radius", "loss", "test_loss")
 """Columns that two runs of the same configuration and seed may differ in."""
@@ -29,13 +20,8 @@ NOT_COMPARED = ("seconds", "spectral_radius", "loss", "test_loss")
 LOSSES = ("loss", "test_loss")
 """Columns that are the outcome where answers are neither right nor wrong."""
 
-NEEDED = tuple(column for column in RESULTS if column not in LATER)
-"""Columns without which a results.csv is none."""
-
 KINDS = {"task.name": str, "task.length": int, "cell.name": str, "optimizer.name": str, "task.max_length": int | None}
 """Keys of a configuration that tables and figures are made by, and what they hold."""
-
-STATUSES = (SOLVED, BUDGET, DIVERGED, PLATEAU, INTERRUPTED)
 
 OUTCOME = tuple(column for column in RESULTS if column not in NOT_COMPARED)
 
@@ -70,6 +56,11 @@ class Replica:
         """Its rows of history.csv."""
         return self.together[self.together["seed"] == self.outcome["seed"]]
 
+    def curve(self, *columns: str) -> np.ndarray:
+        """Some columns of its rows of history.csv, side by side; quicker than all of them."""
+        own = self.together["seed"].to_numpy() == self.outcome["seed"]
+        return np.column_stack([self.together[column].to_numpy()[own] for column in columns])
+
     @property
     def graded(self) -> bool:
         """Whether its task's answers are right or wrong."""
@@ -84,10 +75,6 @@ class Replica:
     def progress(self) -> tuple[bool, int]:
         """Of two records of one replica the larger one counts."""
         return self.finished, int(self.outcome["updates"])
-
-
-class UnreadableRun(Exception):
-    """A run directory with a file that is not what a run leaves. The message is one line and names the file."""
 
 
 def collect(directories: Iterable[str | Path], skipped: list[str] | None = None) -> list[Replica]:
@@ -135,16 +122,12 @@ def replicas_of(run: RunDirectory) -> Iterator[Replica]:
         if not isinstance(values.get(key), kind):
             raise UnreadableRun(f"{run.config_file}: {key} is {values.get(key)}, so no configuration of a run")
     config = _read(run.config_file, lambda: _config(cfg))
-    results = _read(run.results_file, run.read_results)
-    _demand_columns(run.results_file, results, NEEDED, ("seed", "updates"))
-    _demand_numbers(run.results_file, results, RESULTS[RESULTS.index("error") :])
+    outcomes = _read(run.results_file, lambda: read_outcomes(run.results_file))
     history = _read(run.history_file, run.read_history)
     _demand_columns(run.history_file, history, HISTORY, ("seed", "step") if len(history) else ())
     if len(history):
         _demand_numbers(run.history_file, history, HISTORY)
-    _demand_outcomes(run.results_file, results)
-    for row in results.to_dict("records"):
-        outcome = {str(column): value for column, value in row.items()}
+    for outcome in outcomes:
         yield Replica(config, outcome, history, run.results_file, cfg["task"])
 
 
@@ -152,6 +135,8 @@ def _read(file: Path, reader: Callable[[], Any]) -> Any:
     """What a reader finds in a file."""
     try:
         return reader()
+    except UnreadableRun:
+        raise
     except Exception as error:  # whatever a file that others wrote leads to
         raise UnreadableRun(f"{file}: cannot be read: {first_line(error)}") from error
 
@@ -159,17 +144,6 @@ def _read(file: Path, reader: Callable[[], Any]) -> Any:
 def _config(cfg: dict[str, Any]) -> Config:
     """What a result depends on; values that cannot be compared, like empty dictionaries, count as text."""
     return Config((key, str(value) if isinstance(value, dict) else value) for key, value in science(cfg).items())
-
-
-def _demand_outcomes(file: Path, results: pd.DataFrame) -> None:
-    """Refuses statuses that there are not, negative updates, and replicas that solved the task at no time."""
-    if not results["status"].isin(STATUSES).all():
-        raise UnreadableRun(f"{file}: a status is none of {', '.join(STATUSES)}")
-    graded = results["solved"].dropna()
-    if len(graded) not in (0, len(results)) or not graded.map(lambda solved: isinstance(solved, bool)).all():
-        raise UnreadableRun(f"{file}: solved must be True or False, or empty everywhere")
-    if (results["updates"] < 0).any() or (results["solved_at"].notna() != results["solved"].eq(True)).any():
-        raise UnreadableRun(f"{file}: solved, solved_at and updates do not fit each other")
 
 
 def _demand_columns(file: Path, table: pd.DataFrame, columns: Sequence[str], whole: Sequence[str]) -> None:

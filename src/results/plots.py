@@ -107,8 +107,7 @@ def _draw_errors(axis: Axes, alike: Sequence[Replica], colour: str) -> Any:
     curves = []
     ends = []
     for replica in alike:
-        percent = 100 * replica.history["error"]
-        curve = np.column_stack([replica.history["step"], percent])
+        curve = replica.curve("step", "error") * [1, 100]
         curves.append(curve)
         if replica.outcome["solved"] and len(curve):
             ends.append(curve[-1])

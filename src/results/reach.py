@@ -11,7 +11,7 @@ from src.rundir import STAGED
 
 def growing(replicas: Sequence[Replica]) -> list[Replica]:
     """Those whose lengths grow."""
-    return [replica for replica in replicas if set(STAGED) <= set(replica.history.columns)]
+    return [replica for replica in replicas if set(STAGED) <= set(replica.together.columns)]
 
 
 def at_each_length(replicas: Sequence[Replica]) -> list[Replica]:

@@ -108,6 +108,8 @@ def save(figures: dict[str, Figure], out: Path) -> None:
         for name, figure in figures.items():
             try:
                 files = figure_files(out, name)
+                figure.draw_without_rendering()
+                figure.set_layout_engine("none")  # places are settled: each file would settle them anew
                 for file in files:
                     with replaced(file) as partial:
                         figure.savefig(partial, dpi=150, format=file.suffix[1:])

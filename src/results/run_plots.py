@@ -62,7 +62,8 @@ def temporal_gradients(found: dict[str, np.ndarray], seeds: Sequence[int]) -> Fi
     panels = {"temporal_gradient": TEMPORAL_GRADIENT}
     if has_jacobian:
         panels["jacobian"] = JACOBIAN
-    figure = Figure(figsize=(5.2 * len(panels), 3.6), layout="constrained")
+    figure = Figure(figsize=(5.2 * len(panels), 3.6))
+    figure.subplots_adjust(left=0.75 / figure.get_figwidth(), right=0.98, bottom=0.14, top=0.92, wspace=0.2)
     axes = np.atleast_1d(figure.subplots(1, len(panels)))
     for axis, (name, label) in zip(axes, panels.items(), strict=True):
         t = np.arange(1, found[name].shape[1] + 1)
@@ -72,6 +73,7 @@ def temporal_gradients(found: dict[str, np.ndarray], seeds: Sequence[int]) -> Fi
             if name == "jacobian":
                 axis.plot(t, drawable(found["bound"][number]), color=colour, lw=0.8, ls=":")
         axis.set(xlabel="step t", ylabel=label, yscale="log")
+        axis.minorticks_off()
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.3)
     if has_jacobian:

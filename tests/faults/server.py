@@ -6,6 +6,7 @@ output; see :class:`Server`.
 
 import ctypes
 import errno
+import gc
 import json
 import os
 import runpy
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -160,13 +162,31 @@ def _run(request: dict, shim: ctypes.CDLL, out: int, err: int, writing: int) -> 
     os._exit(status)
 
 
-if __name__ == "__main__":
-    import src.curves
-    import src.evaluate
-    import src.jobs
-    import src.run  # noqa: F401
+def warm_up() -> None:
+    """Imports everything that a command needs, and fills caches: fonts, formulas, Hydra's parser and plugins."""
+    import hydra
+    import numpy as np
+    from hydra.core.global_hydra import GlobalHydra
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+    from src.results.run_plots import temporal_gradients
+
+    for name in ("src.curves", "src.evaluate", "src.jobs", "src.run", "tasks.price", "tasks.temporal_order"):
+        import_module(name)
+    import_module("tensorboard.plugins.hparams.api_pb2")
+    numbers = np.geomspace(1e-7, 1, 40).reshape(2, 20)
+    figure = temporal_gradients(dict.fromkeys(("temporal_gradient", "jacobian", "bound"), numbers), [0, 1])
+    FigureCanvasAgg(figure).draw()
+    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        hydra.compose("train", ["experiment=smoke", "trainer.max_steps=40"], return_hydra_config=True)
+    GlobalHydra.instance().clear()
+
+
+if __name__ == "__main__":
+    warm_up()
+    gc.freeze()  # what is here stays: no child need look at it, nor copy it
     library = ctypes.CDLL(sys.argv[1])
     library.count.restype = ctypes.c_long
     library.arm.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_long, *3 * [ctypes.c_int], ctypes.c_size_t]
     serve(library)
+    gc.unfreeze()

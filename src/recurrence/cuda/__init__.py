@@ -3,6 +3,6 @@
 Without a GPU the kernels run on CPU tensors in Triton's interpreter, if the environment has TRITON_INTERPRET=1.
 """
 
-from src.recurrence.cuda.backend import Triton
+from src.recurrence.cuda.backend import Triton, TritonTF32
 
-__all__ = ["Triton"]
+__all__ = ["Triton", "TritonTF32"]

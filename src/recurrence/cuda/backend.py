@@ -50,3 +50,10 @@ class Triton(Reference):
             return None
         with torch.no_grad():
             return learn(given, target, gradients, tape, self.precision)
+
+
+class TritonTF32(Triton):
+    """The same with products of 11 significant bits: docs/cuda.md says what that costs. ``auto`` never takes it."""
+
+    name = "triton_tf32"
+    precision = "tf32"
