@@ -26,6 +26,12 @@ SMALL = [
 ]
 
 
+def arrays_in(directory):
+    """What diagnostics.npz holds."""
+    with np.load(directory / "diagnostics.npz") as found:
+        return dict(found)
+
+
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid", "relu"])
 def test_jacobians_are_autograds_and_below_the_bound(activation):
     """∂a_T/∂a_k of a whole trajectory, sequence by sequence."""
@@ -96,7 +102,7 @@ def test_every_cell_is_measured(cell, task, tmp_path):
     """At the start, every second check and at the end; of all replicas."""
     method = "msgd_c" if cell == "gru" else "msgd_cr"
     run(compose(*SMALL, f"cell={cell}", f"task={task}", "task.length=12", f"optimizer={method}"), tmp_path)
-    found = np.load(tmp_path / "diagnostics.npz")
+    found = arrays_in(tmp_path)
     assert found["updates"].tolist() == [[n] * 3 for n in (0, 10, 20)]
     assert found["temporal_gradient"].shape[:2] == (3, 3) and np.isfinite(found["temporal_gradient"]).all()
     simple = cell not in ("lstm", "dense_lstm", "gru")
@@ -110,8 +116,8 @@ def test_looking_changes_nothing(tmp_path):
         cfg = compose(*SMALL, "optimizer=simplex", f"callbacks.diagnostics.every={every}", "task.max_length=24")
         ends[every] = run(cfg, tmp_path / str(every)).parameters()
     assert all(torch.equal(p, ends["null"][name]) for name, p in ends[1].items())
-    assert (tmp_path / "1" / "diagnostics.npz").exists() and not (tmp_path / "null" / "diagnostics.npz").exists()
-    lengths = np.load(tmp_path / "1" / "diagnostics.npz")["length"]
+    assert not (tmp_path / "null" / "diagnostics.npz").exists()
+    lengths = arrays_in(tmp_path / "1")["length"]
     assert len(lengths) == 5 and len(np.unique(lengths)) > 1
 
 
@@ -119,9 +125,9 @@ def test_looking_changes_nothing(tmp_path):
 def test_a_resumed_run_goes_on_with_its_measurements(tmp_path, stop):
     run(compose(*SMALL), tmp_path / "whole")
     run(compose(*SMALL, f"trainer.max_steps={stop}"), tmp_path / "half")
-    assert np.load(tmp_path / "half" / "diagnostics.npz")["updates"][:, 0].tolist() == [0, stop]
+    assert arrays_in(tmp_path / "half")["updates"][:, 0].tolist() == [0, stop]
     run(compose(*SMALL, f"resume={tmp_path / 'half'}"), tmp_path / "rest")
-    whole, rest = (np.load(tmp_path / name / "diagnostics.npz") for name in ("whole", "rest"))
+    whole, rest = (arrays_in(tmp_path / name) for name in ("whole", "rest"))
     assert {*whole} == {*rest}
     for name in whole:
         np.testing.assert_array_equal(whole[name], rest[name], err_msg=name)
@@ -137,7 +143,7 @@ def test_measurements_beyond_the_checkpoint_are_made_anew(tmp_path):
     assert checkpoint.read(last).outcomes["updates"] == [10] * 3
     os.replace(last.with_name("previous.ckpt"), last)  # of five updates
     run(compose(*SMALL, f"resume={tmp_path / 'killed'}"), tmp_path / "killed")
-    whole, rest = (np.load(tmp_path / name / "diagnostics.npz") for name in ("whole", "killed"))
+    whole, rest = (arrays_in(tmp_path / name) for name in ("whole", "killed"))
     for name in whole:
         np.testing.assert_array_equal(whole[name], rest[name], err_msg=name)
 
@@ -161,7 +167,7 @@ def test_figures_go_to_tensorboard(tmp_path):
 def test_who_left_is_measured_no_more(tmp_path):
     """Their last numbers stay, and they are those of their last parameters."""
     population = run(compose(*SMALL, "replicas=8", "success.max_error=0.72"), tmp_path)  # some pass by chance
-    found = np.load(tmp_path / "diagnostics.npz")
+    found = arrays_in(tmp_path)
     gone = [r for r, status in enumerate(population.status) if status == "solved"]
     assert 0 < len(gone) < 8, population.status
     last = found["updates"][-1]
@@ -186,7 +192,7 @@ def test_wide_networks_hold_nothing_up(tmp_path, capsys):
         run(compose(*keys, f"cell.hidden_size={units}", f"callbacks.diagnostics.seconds={seconds}"), where)
         err = capsys.readouterr().err
         assert line in err if line else "diagnostics:" not in err
-        found = np.load(where / "diagnostics.npz")
+        found = arrays_in(where)
         jacobians = line is None or "of 1" in line
         assert np.isfinite(found["jacobian"][0, 0]).any() == jacobians
         assert np.isfinite(found["singular_value"]).all() == (line is None or "singular" not in line)
@@ -198,6 +204,6 @@ def test_no_number_depends_on_how_many_are_measured_at_a_time(tmp_path, monkeypa
     run(compose(*keys), tmp_path / "together")
     monkeypatch.setattr("src.callbacks.diagnostics.KEPT", 1)
     run(compose(*keys), tmp_path / "alone")
-    together, alone = (np.load(tmp_path / name / "diagnostics.npz") for name in ("together", "alone"))
+    together, alone = (arrays_in(tmp_path / name) for name in ("together", "alone"))
     for name in together:
         np.testing.assert_array_equal(together[name], alone[name])

@@ -429,7 +429,8 @@ def test_that_all_diverge_in_their_first_update_is_an_outcome(tmp_path, cell):
     cfg = compose(*keys, "callbacks.diagnostics.every=1")
     population = run(cfg, tmp_path)
     assert population.status == ["diverged"] * 3 and population.updates.tolist() == [0] * 3
-    assert np.load(tmp_path / "diagnostics.npz")["updates"].tolist() == [[0] * 3]
+    with np.load(tmp_path / "diagnostics.npz") as found:
+        assert found["updates"].tolist() == [[0] * 3]
 
 
 def test_numbers_that_cannot_be_drawn_end_no_run(tmp_path):

@@ -88,7 +88,8 @@ class Diagnostics(pl.Callback):
         if not run.diagnostics_file.exists():
             return
         try:
-            arrays = dict(np.load(run.diagnostics_file))
+            with np.load(run.diagnostics_file) as file:
+                arrays = dict(file)
             steps = arrays["updates"].max(1)
         except Exception as error:  # whatever a damaged file leads to: measurements are no results
             log.warning("%s cannot be read, and is begun anew: %s", run.diagnostics_file, first_line(error))
