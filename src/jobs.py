@@ -22,7 +22,7 @@ from src.config.keys import leaves
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
 from src.config.resume import changed_keys
 from src.jobnames import common, job_directory, note_common
-from src.launchers import in_slurm, launcher_problems, side_by_side
+from src.launchers import PACKED, in_slurm, launcher_problems, side_by_side
 from src.rundir import JOB_COLUMNS, JOBS, InUse, RunDirectory, table_file, write_table
 from src.sweeps import Sweep, name_jobs, report_sweep
 
@@ -101,7 +101,7 @@ class Jobs(Callback):
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Says how far a sweep is, where its jobs run one after the other in this process."""
         self.job_begun = perf_counter()
-        if self.jobs:
+        if self.jobs and config.hydra.launcher._target_ != PACKED:
             gone = self.job_begun - self.begun
             line = how_far(int(config.hydra.job.num), self.jobs, gone, self.took)
             print(f"{line}: {Path(config.hydra.runtime.output_dir).name}", file=sys.stderr)

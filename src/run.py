@@ -14,7 +14,6 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from src import recurrence
 from src.callbacks.progress import in_parallel
@@ -22,6 +21,7 @@ from src.config import ConfigurationError, check, science
 from src.config.resume import configuration
 from src.directions import Direction
 from src.network import Network, build_architecture
+from src.packing import say, seat
 from src.population import Population, checkpoint
 from src.population.checkpoint import UnreadableCheckpoint
 from src.results.closing import closing_table
@@ -166,6 +166,9 @@ def _run(cfg: DictConfig, own: RunDirectory) -> Population:
     cfg.recurrence = settle_recurrence(cfg)
     experiment = build(cfg)
     module = experiment.module
+    packed = seat()
+    if packed is not None:
+        module.work = packed.work
     if cfg.resume is None:
         own.clear()
     own.open()
@@ -181,7 +184,7 @@ def _run(cfg: DictConfig, own: RunDirectory) -> Population:
         torch.cuda.empty_cache()  # the next job of a sweep may need it
     report(cfg, lightning, module)
     rows = results_rows(module.population, module.config, module.task.graded)
-    closing_table(rows, own.path, module.task.graded)
+    closing_table(rows, own.path, module.task.graded, short=packed is not None)
     if module.population.interrupt is None:
         own.close()
     return module.population
@@ -217,14 +220,14 @@ def settle_recurrence(cfg: DictConfig) -> str:
     threads = cfg.threads
     cores = os.cpu_count() or 1
     if threads is not None and threads > cores:
-        Console(stderr=True).print(f"threads={threads}: there are {cores} cores, which are taken", highlight=False)
+        say(f"threads={threads}: there are {cores} cores, which are taken")
         threads = cores
     cell = build_architecture(cfg.cell).cell
     chosen = recurrence.settle(wanted, cell, device(cfg, wanted), threads)
     line = f"{chosen.backend} recurrence, {chosen.threads} thread{'s' * (chosen.threads > 1)}"
     if chosen.reason is not None:
         line += f" (much slower): {chosen.reason}"
-    Console(stderr=True).print(line, highlight=False, soft_wrap=True)
+    say(line)
     return chosen.installed
 
 

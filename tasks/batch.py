@@ -76,6 +76,31 @@ def collate(drawn: Sequence[Pair]) -> Batch:
     return Batch(torch.from_numpy(inputs), torch.from_numpy(target), torch.tensor(lengths), lengths)
 
 
+def beside(batches: Sequence[Batch], every_step: bool) -> Batch:
+    """The mini-batches of several groups of replicas, one group after the other; shorter ones are padded.
+
+    Args:
+        every_step: whether there is a target at every step.
+    """
+    if len(batches) == 1:
+        return batches[0]
+    longest = max(batch.inputs.shape[1] for batch in batches)
+    inputs = torch.cat([_lengthened(batch.inputs, longest) for batch in batches])
+    targets = [_lengthened(batch.target, longest) if every_step else batch.target for batch in batches]
+    lengths: list[int] | None = []
+    for batch in batches:
+        lengths = None if lengths is None or batch.lengths is None else [*lengths, *batch.lengths]
+    return Batch(inputs, torch.cat(targets), torch.cat([batch.length for batch in batches]), lengths)
+
+
+def _lengthened(values: Tensor, steps: int) -> Tensor:
+    """Values of so many steps, zeros after the last."""
+    missing = steps - values.shape[1]
+    if missing == 0:
+        return values
+    return torch.cat([values, values.new_zeros(values.shape[0], missing, *values.shape[2:])], dim=1)
+
+
 def _padded(arrays: list[np.ndarray]) -> np.ndarray:
     """Stacks arrays, with zeros after the shorter ones."""
     longest = max(len(array) for array in arrays)

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import sys
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from src.cells import Vanilla
 from src.config.errors import first_line
 from src.linalg import spectral_radius
 from src.network import Network
+from src.packing import say
 from src.results.run_plots import temporal_gradients
 from src.rundir import RunDirectory
 from src.training import measure
@@ -74,12 +74,11 @@ class Diagnostics(pl.Callback):
         if self.spectrum and fitting >= self.sequences:
             return
         whole = replicas * (self.sequences * jacobian + spectrum)
-        print(
+        say(
             f"diagnostics: all of them would take about {math.ceil(whole)} s each time; "
             f"Jacobians of {min(fitting, self.sequences)} instead of {self.sequences} sequences"
             f"{'' if self.spectrum else ', no singular values'} "
-            f"(callbacks.diagnostics.seconds={math.ceil(whole)} makes them all)",
-            file=sys.stderr,
+            f"(callbacks.diagnostics.seconds={math.ceil(whole)} makes them all)"
         )
         self.sequences = min(fitting, self.sequences)
 

@@ -6,6 +6,7 @@ from types import FrameType
 
 import pytorch_lightning as pl
 
+from src.packing import seat
 from src.training.module import Training
 
 WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
@@ -22,6 +23,8 @@ class Interrupt(pl.Callback):
     """
 
     def on_train_start(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
+        if seat() is not None:  # its pack listens for all
+            return
         population = module.population
 
         def handle(signum: int, _: FrameType | None) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from src.packing import seat
 from src.population import Population
 from src.training.module import Training
 
@@ -66,8 +67,10 @@ class Progress(pl.Callback):
         self.since = 0.0  # when this part of the run began
         self.first = 0  # and after how many updates
         self.said = -1  # updates in the last line
+        self.packed = False  # whether others train with it, and one line is said for all
 
     def on_train_start(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
+        self.packed = seat() is not None
         self.since = perf_counter()
         self.first = module.population.step
         several = in_parallel()
@@ -75,7 +78,7 @@ class Progress(pl.Callback):
             self.name = f"{Path(trainer.default_root_dir).name}: "
         if self.first:
             self.say(f"goes on after {self.first:,} updates")
-        if self.console.is_terminal and not several:
+        if self.console.is_terminal and not several and not self.packed:
             columns = (TextColumn("{task.description}"), BarColumn(24), TimeRemainingColumn(compact=True))
             self.bar = Bar(*columns, console=self.console, transient=True)
             total = module.max_epochs if self.in_epochs(module) else module.max_steps
@@ -100,7 +103,9 @@ class Progress(pl.Callback):
             self.say(self.line(module))
 
     def say(self, line: str) -> None:
-        """Prints a line, with the name of the directory in front where there are several."""
+        """Prints a line, with the name of the directory in front where there are several; a pack speaks for all."""
+        if self.packed:
+            return
         self.console.print(self.name + line, markup=False, highlight=False, soft_wrap=True)
 
     def line(self, module: Training) -> str:

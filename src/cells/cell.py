@@ -68,6 +68,11 @@ class Cell(ABC):
         """The cell of some of the replicas, where it holds anything per replica."""
         return self
 
+    def beside(self, replicas: int, other: "Cell", others: int) -> "Cell":
+        """The cell of so many replicas of this one, and so many of another of its class, where it holds anything per
+        replica."""
+        return self
+
     @abstractmethod
     def start(self, inputs: int, outputs: int, draws: np.random.Generator) -> Parameters:
         """Draws one replica's initial parameters for I inputs and O outputs."""

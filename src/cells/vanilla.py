@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src.cells.cell import ExplicitCell, Parameters, State, logistic
+from src.cells.cell import Cell, ExplicitCell, Parameters, State, logistic
 from src.cells.starts import Gaussian, Start
 
 # σ, and σ' as a function of h = σ(a)
@@ -60,6 +60,14 @@ class Vanilla(ExplicitCell):
         other = copy(self)
         other.activation = [self.activation[row] for row in rows]
         return other
+
+    def beside(self, replicas: int, other: Cell, others: int) -> "Vanilla":
+        """The cell of replicas of both, with their activations."""
+        assert isinstance(other, Vanilla)
+        names = self.names(replicas) + other.names(others)
+        joined = copy(self)
+        joined.activation = names if len(set(names)) > 1 else names[0]
+        return joined
 
     def _each(self, which: int, x_RBH: Tensor) -> Tensor:
         """σ (0) or its slope (1) of each replica."""

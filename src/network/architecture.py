@@ -42,6 +42,10 @@ class Architecture:
         """The architecture of some of the replicas."""
         return replace(self, cell=self.cell.select(rows))
 
+    def beside(self, replicas: int, other: "Architecture", others: int) -> "Architecture":
+        """The architecture of so many replicas of this one, and so many of another that differs in its cells alone."""
+        return replace(self, cell=self.cell.beside(replicas, other.cell, others))
+
     def start(self, inputs: int, outputs: int, seed: int) -> dict[str, np.ndarray]:
         """The parameters with which the replica of this seed starts, by name, in the order of registration.
 

@@ -20,6 +20,7 @@ from src.recurrence.process import (
     missing,
     settle,
     share,
+    share_threads,
     take_gpu,
     use,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "recur",
     "settle",
     "share",
+    "share_threads",
     "take_gpu",
     "use",
 ]

@@ -10,6 +10,7 @@ MOST = 200
 """Checks that wait at a time; more are put together where they lie."""
 
 _waiting: list[tuple[Tensor, Exception]] = []
+_depth = 0  # runs that are at work: those of a pack take turns
 
 
 def refuse(wrong: Tensor, error: Exception) -> None:
@@ -44,19 +45,24 @@ def ask(flags: Tensor) -> Tensor:
 
 @contextmanager
 def checked() -> Iterator[None]:
-    """Asks at the end whatever nobody has asked before. Nothing waits when it begins, and nothing when it has ended.
+    """Asks at the end whatever nobody has asked before. Nothing waits before the first run, nor after the last.
 
     Raises:
         Exception: what was refused, the first of it.
     """
-    _waiting.clear()
+    global _depth
+    if _depth == 0:
+        _waiting.clear()
+    _depth += 1
     try:
         yield
         while _waiting:
             device = _waiting[0][0].device
             ask(torch.zeros(0, dtype=torch.bool, device=device))
     finally:
-        _waiting.clear()
+        _depth -= 1
+        if _depth == 0:
+            _waiting.clear()
 
 
 def _put_together() -> None:

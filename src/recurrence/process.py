@@ -88,6 +88,7 @@ class Chosen:
 _reference = Reference(THREADS)
 _backend: Backend | None = None  # what runs where it can; decided at first use
 _threads = THREADS
+_of_torch = THREADS
 
 
 def missing(name: str) -> str | None:
@@ -160,11 +161,18 @@ def settle(name: str, cell: Cell, device: torch.device, threads: int | None = No
     Raises:
         src.recurrence.backend.Unavailable: a backend that cannot be had here.
     """
+    global _of_torch
     count = threads or (1 if isinstance(cell, AutogradCell) else THREADS)
     installed = use(name, count, device)
     backend = backend_of(cell, torch.empty(0, device=device))
-    torch.set_num_threads(count if backend.wants_torch_threads else 1)
+    _of_torch = count if backend.wants_torch_threads else 1
+    torch.set_num_threads(_of_torch)
     return Chosen(backend.name, installed, count, _why_not(cell, device, backend) if name == AUTO else None)
+
+
+def share_threads() -> None:
+    """Gives this thread as many of torch's threads as another one has chosen: torch keeps that for each thread."""
+    torch.set_num_threads(_of_torch)
 
 
 def _why_not(cell: Cell, device: torch.device, backend: Backend) -> str | None:

@@ -23,15 +23,19 @@ NUMBERS = {
 """Heading, factor and format of the columns of numbers."""
 
 
-def closing_table(rows: Sequence[Sequence[Any]], directory: Path, graded: bool) -> None:
+def closing_table(rows: Sequence[Sequence[Any]], directory: Path, graded: bool, short: bool = False) -> None:
     """Prints one row per replica, the success rate, and where things are.
 
     Args:
         rows: as in results.csv.
         graded: whether answers are right or wrong.
+        short: only one line, where there are many runs.
     """
     results = [dict(zip(RESULTS, row, strict=True)) for row in rows]
     console = Console()
+    if short:
+        console.print(f"{directory.name}: {rate(results)}", highlight=False, markup=False, soft_wrap=True)
+        return
     console.print(table(results))
     if graded:
         console.print(rate(results), highlight=False)

@@ -25,6 +25,10 @@ Borders = Callable[[int, int], list[int]]
 """Where a replica's sequences of this length are cut, from 0 to the length."""
 
 
+Work = Callable[["Training", Block], None]
+"""Makes the updates of a block."""
+
+
 def uncut(replica: int, length: int) -> list[int]:
     """Sequences are left whole."""
     return [0, length]
@@ -72,19 +76,12 @@ class Training(pl.LightningModule):
         self.borders = borders
         self.stages = stages or OneStage(task)
         self.waiting: list[Updated] = []  # updates that were made and not yet recorded
+        self.work: Work = by_itself  # or together with other populations, see src/packing
 
     # -- training ----------------------------------------------------------------------------------------------------
 
     def training_step(self, block: Block, _: int) -> None:
-        present = list(self.population.live)
-        for batch in block:
-            if not self.population.learning:
-                break
-            if self.task.epochs:
-                self.epoch(batch, present)
-            else:
-                part = _part(batch, present, self.population.live)
-                self.update(part, borders=self.cuts(part))
+        self.work(self, block)
         self.settle()
 
     def epoch(self, data: Batch, present: list[int]) -> None:
@@ -100,7 +97,7 @@ class Training(pl.LightningModule):
             together[(*borders, int(population.updates[replica]))].append(replica)
         for (*borders, _), replicas in together.items():
             with population.focus(replicas):
-                self.parts(_part(data, present, replicas), borders, replicas)
+                self.parts(part_of(data, present, replicas), borders, replicas)
                 self.settle()
                 population.epochs[population.live] += 1
         diverged_A = ~population.stack.theta_AP.isfinite().all(1)  # by the last update itself
@@ -114,7 +111,7 @@ class Training(pl.LightningModule):
             live = population.live
             if not live:
                 break
-            self.update(_part(part, replicas, live), carry)
+            self.update(part_of(part, replicas, live), carry)
             if population.live is not live:  # somebody diverged
                 carry.select([live.index(replica) for replica in population.live])
 
@@ -181,6 +178,12 @@ class Training(pl.LightningModule):
             found.append(borders if self.task.every_step else [length - border for border in reversed(borders)])
         return found if any(len(borders) > 2 for borders in found) else None
 
+    def note_step(self) -> None:
+        """Has Lightning count a step that its optimizer has not made itself."""
+        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        progress.increment_ready()
+        progress.increment_completed()
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.population.attach(self.network, self.method.make_optimizer)
 
@@ -233,6 +236,20 @@ class Training(pl.LightningModule):
         checkpoint.restore(content, self.population)
 
 
-def _part(batch: Batch, present: list[int], replicas: list[int]) -> Batch:
+def by_itself(training: Training, block: Block) -> None:
+    """Makes the updates of a block, one after the other."""
+    population = training.population
+    present = list(population.live)
+    for batch in block:
+        if not population.learning:
+            break
+        if training.task.epochs:
+            training.epoch(batch, present)
+        else:
+            part = part_of(batch, present, population.live)
+            training.update(part, borders=training.cuts(part))
+
+
+def part_of(batch: Batch, present: list[int], replicas: list[int]) -> Batch:
     """The mini-batches of some of those present."""
     return batch if replicas == present else batch.select([present.index(replica) for replica in replicas])

@@ -1,0 +1,227 @@
+"""The updates of several populations, made in one call for the rows of all.
+
+The rows of all that still learn lie in one stack. Each population's own stack is a part of it, so that its tests, its
+measurements and its checkpoints see what the common updates did. When somebody leaves a population its rows are copied
+out, and the common stack is made anew.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from src.linalg import works_ahead
+from src.network import Network
+from src.population import Population, Stack
+from src.population.population import OFF
+from src.training.data import Block
+from src.training.module import Training, part_of
+from src.training.update import Updated, update
+from tasks.batch import Batch, beside
+
+
+class Member:
+    """A population in the middle of a block.
+
+    Args:
+        training: of the population.
+        block: the mini-batches of its next updates.
+    """
+
+    def __init__(self, training: Training, block: Block) -> None:
+        self.training = training
+        self.present = list(training.population.live)  # whose mini-batches the block holds
+        self.block = list(block)
+        self.made = 0
+
+    @property
+    def population(self) -> Population:
+        """What is trained."""
+        return self.training.population
+
+    @property
+    def is_through(self) -> bool:
+        """Whether there is nothing left to do in the block."""
+        return self.made == len(self.block) or not self.population.learning
+
+    def batch(self) -> Batch:
+        """The mini-batches of the next update, of those who still learn."""
+        return part_of(self.block[self.made], self.present, self.population.live)
+
+    def take(self, found: Updated) -> None:
+        """Notes an update that was made."""
+        self.made += 1
+        self.training.note_step()
+        self.training.waiting.append(found)
+        if not works_ahead(self.population.stack.theta_AP):
+            self.training.settle()
+
+
+class CommonStack:
+    """The rows of several populations, one after the other.
+
+    Args:
+        members: populations whose methods are alike but for the numbers that each row has for itself.
+    """
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        stacks = [member.population.stack for member in members]
+        self.parts = stacks
+        ends = [0, *accumulate(len(stack.replicas) for stack in stacks)]
+        self.rows = [slice(first, end) for first, end in pairwise(ends)]
+        networks = [stack.network for stack in stacks]
+        architecture = networks[0].architecture
+        for network, rows in zip(networks[1:], self.rows[1:], strict=True):
+            architecture = architecture.beside(rows.start, network.architecture, rows.stop - rows.start)
+        named = [dict(network.named_parameters()) for network in networks]
+        stacked = {name: torch.cat([own[name].detach() for own in named]) for name in named[0]}
+        make_optimizer = members[0].training.method.make_optimizer
+        self.stack = Stack(Network(architecture, stacked), {}, make_optimizer)
+        self.stack.state.update(_joined([_memory(stack) for stack in stacks]))
+        for stack, rows in zip(stacks, self.rows, strict=True):
+            stack.theta.grad = None  # a gradient of another shape would be refused
+            stack.theta.data = self.stack.theta_AP[rows]
+            stack.bind()
+        self.places = [_place(stack) for stack in stacks]
+        self.hand_back()
+
+    def is_of(self, members: Sequence[Member]) -> bool:
+        """Whether these populations' stacks are still the parts of this one."""
+        stacks = [member.population.stack for member in members]
+        return stacks == self.parts and [_place(stack) for stack in stacks] == self.places
+
+    def settings(self) -> dict[str, Tensor]:
+        """The numbers of the methods, as the populations have them now."""
+        names = dict.fromkeys(name for stack in self.parts for name in stack.settings)
+        found = {}
+        for name in names:
+            each = []
+            for stack, rows in zip(self.parts, self.rows, strict=True):
+                off = self.stack.theta_AP.new_full((rows.stop - rows.start,), OFF.get(name, 0.0))
+                each.append(stack.settings.get(name, off))
+            found[name] = torch.cat(each)
+        return found
+
+    def hand_back(self) -> None:
+        """Gives each population what the optimizer remembers of its rows."""
+        if not self.stack.state:
+            return
+        for stack, rows in zip(self.parts, self.rows, strict=True):
+            for name, value in self.stack.state.items():
+                whole = torch.is_tensor(value) and value.shape == self.stack.theta.shape
+                stack.state[name] = value[rows] if whole else _copied(value)
+
+
+class Together:
+    """Makes the updates of a pack. Common stacks are kept from block to block."""
+
+    def __init__(self) -> None:
+        self.common: list[CommonStack] = []
+
+    def advance(self, members: Sequence[Member]) -> None:
+        """Makes updates of all members until one of them is through with its block."""
+        groups: dict[Any, list[Member]] = {}
+        for member in members:
+            groups.setdefault(_counts(member.population.stack), []).append(member)
+        count = min(len(member.block) - member.made for member in members)
+        before = self.common
+        self.common = []
+        for alike in groups.values():
+            known = next((common for common in before if common.is_of(alike)), None)
+            self.common.append(self._advance(alike, known or CommonStack(alike), count))
+
+    def _advance(self, members: list[Member], common: CommonStack, count: int) -> CommonStack:
+        """So many updates of members whose optimizers have made as many steps."""
+        common.stack.settings = common.settings()
+        for _ in range(count):
+            if not common.is_of(members):
+                members = [member for member in members if not member.is_through]
+                if not members:
+                    return common
+                common = CommonStack(members)
+                common.stack.settings = common.settings()
+            if not all(member.population.learning for member in members):
+                break
+            made = _update(members, common)
+            common.hand_back()
+            for member, rows in zip(members, common.rows, strict=True):
+                member.take(_part(made, rows))
+        return common
+
+
+def _update(members: Sequence[Member], common: CommonStack) -> Updated:
+    """One update of all rows."""
+    first = members[0].training
+    batches = [member.batch() for member in members]
+    cuts = [member.training.cuts(batch) for member, batch in zip(members, batches, strict=True)]
+    draws = []
+    for member in members:
+        draws += member.population.draws(ahead=len(member.training.waiting))
+    step: Callable[[], object] = common.stack.optimizer.step
+    return update(
+        common.stack,
+        beside(batches, first.task.every_step),
+        first.task,
+        first.method,
+        step,
+        draws,
+        borders=_borders(cuts, batches),
+        lost_A=_lost(members, common),
+    )
+
+
+def _borders(cuts: Sequence[list[list[int]] | None], batches: Sequence[Batch]) -> list[list[int]] | None:
+    """Where the sequences of all rows are cut; None: nowhere."""
+    if all(own is None for own in cuts):
+        return None
+    found: list[list[int]] = []
+    for own, batch in zip(cuts, batches, strict=True):
+        found += own if own is not None else [[0, length] for length in batch.length.tolist()]
+    return found
+
+
+def _lost(members: Sequence[Member], common: CommonStack) -> Tensor | None:
+    """Who has diverged before and is still there; None: nobody."""
+    flags = [member.training.waiting[-1].diverged_A if member.training.waiting else None for member in members]
+    if all(own is None for own in flags):
+        return None
+    whole = torch.zeros(len(common.stack.theta_AP), dtype=torch.bool, device=common.stack.theta_AP.device)
+    for own, rows in zip(flags, common.rows, strict=True):
+        if own is not None:
+            whole[rows] = own
+    return whole
+
+
+def _part(made: Updated, rows: slice) -> Updated:
+    """What an update found of some rows."""
+    metrics = {name: value_A[rows] for name, value_A in made.metrics.items()}
+    return Updated(metrics, None if made.diverged_A is None else made.diverged_A[rows])
+
+
+def _place(stack: Stack) -> tuple[int, int]:
+    """Where the rows of a stack lie in memory, and how many they are."""
+    return stack.theta_AP.data_ptr(), len(stack.theta_AP)
+
+
+def _memory(stack: Stack) -> dict[str, Any]:
+    """What an optimizer remembers of its rows, and its counts."""
+    return stack.rows().memory | stack.counts()
+
+
+def _joined(memories: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The memory of all rows, one after the other; counts are the same for all."""
+    found = {}
+    for name, value in memories[0].items():
+        found[name] = torch.cat([own[name] for own in memories]) if value.ndim else _copied(value)
+    return found
+
+
+def _counts(stack: Stack) -> tuple[tuple[str, float], ...]:
+    """What an optimizer counts: rows with other counts are not trained in one call."""
+    return tuple((name, float(count)) for name, count in stack.counts().items())
+
+
+def _copied(value: Any) -> Any:
+    return value.clone() if torch.is_tensor(value) else value
