@@ -28,6 +28,31 @@ KEYS = ["experiment=smoke", "replicas=2", "callbacks.diagnostics.every=null", "l
 IN_JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 
 
+# -- packed ------------------------------------------------------------------------------------------------------------
+
+PACKED = "hydra/launcher=packed"
+
+
+def test_jobs_that_train_together_give_the_same_bits(tmp_path, basic):
+    """Though they are stopped in the middle, and a single job goes on before the others."""
+    keys = [*KEYS, "trainer.max_steps=600", "seed=0,7", "block=1", PACKED]
+    process = train("-m", *keys, f"hydra.sweep.dir={tmp_path}")
+    jobs = [tmp_path / "0_seed=0", tmp_path / "1_seed=7"]
+    until(process, lambda: all(len(lines(job / "history.csv")) > 2 for job in jobs))
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 143 and "Traceback" not in err, err
+    assert "pack 1 of 1: 2 jobs, 4 replicas\n" in err and err.count(" recurrence, ") == 1
+    assert f"2 without an end: {jobs[0]}, {jobs[1]}\n" in err
+    assert f"to go on: python -m src.train resume={tmp_path}\n" in err
+    finished(f"resume={jobs[1]}")
+    out, err = finished(f"resume={tmp_path}")
+    assert f"{jobs[1]}: done" in err
+    for job in jobs:
+        assert_same_run(job, basic / job.name)
+    pd.testing.assert_frame_equal(*[pd.read_csv(sweep / "success_rate.csv") for sweep in (tmp_path, basic)])
+
+
 # -- joblib ------------------------------------------------------------------------------------------------------------
 
 

@@ -139,6 +139,7 @@ KEYS = (
     aside("callbacks.diagnostics.every", whole(1, optional=True)),
     aside("callbacks.diagnostics.sequences", whole(1)),
     aside("callbacks.diagnostics.seconds", FROM_ZERO),
+    Key("callbacks.truncated_bptt", packable=True),
     Key("callbacks.truncated_bptt.parts", COUNTS),
     Key("callbacks.truncated_bptt.patience", whole(1, optional=True)),
     Key("callbacks.truncated_bptt.steps", whole(1, optional=True)),

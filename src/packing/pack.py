@@ -1,4 +1,4 @@
-"""Trains the jobs of a pack: each runs until it needs updates, these are made for all, and so on until all have ended."""
+"""Trains the jobs of a pack: each runs until it needs updates; these are made for all, until all have ended."""
 
 import os
 import signal

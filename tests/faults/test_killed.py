@@ -25,6 +25,7 @@ KILLED = {
     "epochs in stages": [*PRICE, "replicas=2", "threads=1", "optimizer=adadelta", "schedule=parts", *OFTEN]
     + ["callbacks.truncated_bptt.parts=[10,5,1]", "callbacks.truncated_bptt.patience=2", "trainer.max_epochs=25"],
     "a sweep of methods": ["-m", *SMALL, "optimizer=msgd,msgd_c,msgd_cr", "trainer.max_steps=200"],
+    "a packed sweep": ["-m", *SMALL, *OFTEN, "hydra/launcher=packed", "optimizer=msgd,msgd_cr", "task.length=10,15"],
     "a sweep of lengths": ["-m", *SMALL, "task.length=10,15", "seed=0,7", "trainer.max_steps=200"],
 }
 KILLS = 12 if FULL else 1
