@@ -16,7 +16,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig, OmegaConf
 
 from src import recurrence
-from src.callbacks.progress import in_parallel
+from src.callbacks.progress import in_parallel, in_sweep
 from src.config import ConfigurationError, check, science
 from src.config.resume import configuration
 from src.directions import Direction
@@ -184,7 +184,8 @@ def _run(cfg: DictConfig, own: RunDirectory) -> Population:
         torch.cuda.empty_cache()  # the next job of a sweep may need it
     report(cfg, lightning, module)
     rows = results_rows(module.population, module.config, module.task.graded)
-    closing_table(rows, own.path, module.task.graded, short=packed is not None)
+    budget = None if in_sweep() else module.max_steps
+    closing_table(rows, own.path, module.task.graded, short=packed is not None, budget=budget)
     if module.population.interrupt is None:
         own.close()
     return module.population

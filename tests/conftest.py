@@ -27,7 +27,7 @@ METHODS = ["msgd", "msgd_c", "msgd_cr"]
 SIMPLEX = ["simplex", "simplex_switching"]
 TORCH = ["adadelta", "adagrad", "adam", "rmsprop", "sgd_momentum"]  # torch's optimizers
 AUTOGRAD = ["gru"]  # cells without Ω
-HERE = ["logger=none", "~callbacks.progress", "trainer.accelerator=cpu"]
+HERE = ["logger=none", "~callbacks.progress", "~callbacks.figure", "trainer.accelerator=cpu"]
 EXPERIMENTS = sorted(p.stem for p in (ROOT / "conf" / "experiment").glob("*.yaml"))
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)

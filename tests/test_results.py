@@ -5,6 +5,7 @@ import errno
 import math
 import subprocess
 import sys
+from math import nan
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from scipy.stats import binomtest
 
 from src.config import ConfigurationError
 from src.intervals import wilson
+from src.results.closing import in_words
 from src.results.collect import collect
 from src.results.comparison import labels, paired
 from src.results.rates import success_rates
@@ -300,3 +302,26 @@ def test_a_table_that_cannot_be_written_is_as_it_was(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"replicas\.csv"):
         report([tmp_path])
     assert {file: file.read_bytes() for file in tmp_path.glob("*.*")} == before
+
+
+def outcome(**changed):
+    own = {"status": "solved", "solved": True, "solved_at": 4000, "best_error": 0.004}
+    return own | changed
+
+
+def test_a_run_says_what_came_of_it_in_words(tmp_path):
+    missed = outcome(status="budget", solved=False, solved_at=None, best_error=0.31)
+    lost = outcome(status="diverged", solved=False, solved_at=None, best_error=nan)
+    longer = f"python -m src.train resume={tmp_path} trainer.max_steps=2000"
+    all_solved = in_words([outcome(), outcome(solved_at=6000), outcome(solved_at=9000)], tmp_path, 1000)
+    assert all_solved[0].endswith("half of them within 6,000 updates.") and "at least 44 %" in all_solved[1]
+    assert in_words([outcome(), missed], tmp_path, 1000) == [
+        f"1 of 2 replicas learned the task. With more updates others may: {longer}"
+    ]
+    none = in_words([missed, lost], tmp_path, 1000)
+    assert (
+        none[0] == "No replica learned the task within 1,000 updates; the best one was wrong in 31 % of the sequences."
+    )
+    assert longer in none[1] and none[2].startswith("1 diverged: ")
+    assert in_words([outcome(), outcome(status="interrupted", solved=False)], tmp_path, 1000) == []
+    assert in_words([lost], tmp_path, 1000)[0] == "No replica learned the task within 1,000 updates."

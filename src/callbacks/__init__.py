@@ -3,6 +3,7 @@
 from src.callbacks.clipping import Clipping
 from src.callbacks.curriculum import Curriculum
 from src.callbacks.diagnostics import Diagnostics
+from src.callbacks.figure import Figure
 from src.callbacks.interrupt import Interrupt
 from src.callbacks.progress import Progress
 from src.callbacks.recorder import Recorder
@@ -14,6 +15,7 @@ __all__ = [
     "Clipping",
     "Curriculum",
     "Diagnostics",
+    "Figure",
     "Interrupt",
     "Metrics",
     "Progress",

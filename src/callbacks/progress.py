@@ -22,11 +22,14 @@ REFRESH = 0.25
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 
+def in_sweep() -> bool:
+    """Whether this run is a job of a sweep."""
+    return bool(HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN)
+
+
 def in_parallel() -> bool:
     """Whether this run is a job of a sweep and others may be at work beside it, with the same terminal."""
-    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
-        return False
-    return bool(HydraConfig.get().launcher._target_ != BASIC)
+    return in_sweep() and bool(HydraConfig.get().launcher._target_ != BASIC)
 
 
 def summary(population: Population, graded: bool) -> str:

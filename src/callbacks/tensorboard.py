@@ -8,6 +8,13 @@ import pytorch_lightning as pl
 from src.training.module import Training
 
 
+class TensorBoardLogger(pl.loggers.TensorBoardLogger):
+    """Lightning's, without its hparams.yaml: config.yaml has the configuration."""
+
+    def save(self) -> None:
+        self.experiment.flush()
+
+
 def medians(values: dict[str, np.ndarray], seeds: list[int], curves: int) -> dict[str, float]:
     """Scalars by tag: the median over all replicas whose value is known, and each replica's own if they are few.
 

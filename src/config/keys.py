@@ -132,6 +132,7 @@ KEYS = (
     aside("callbacks.recorder.seconds", FROM_ZERO),
     aside("callbacks.interrupt", required=True),
     aside("callbacks.progress"),
+    aside("callbacks.figure"),
     aside("callbacks.metrics"),
     aside("callbacks.metrics.every", whole(1)),
     aside("callbacks.metrics.curves", whole(0)),

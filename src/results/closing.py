@@ -1,5 +1,6 @@
 """What is printed at the end of a run: one row per replica, and how many have solved the task."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from src.intervals import wilson
-from src.rundir import INTERRUPTED, RESULTS
+from src.rundir import DIVERGED, FIGURE, INTERRUPTED, RESULTS
 
 NUMBERS = {
     "reached": ("reached", 1.0, ",.0f"),
@@ -23,13 +24,16 @@ NUMBERS = {
 """Heading, factor and format of the columns of numbers."""
 
 
-def closing_table(rows: Sequence[Sequence[Any]], directory: Path, graded: bool, short: bool = False) -> None:
+def closing_table(
+    rows: Sequence[Sequence[Any]], directory: Path, graded: bool, short: bool = False, budget: int | None = None
+) -> None:
     """Prints one row per replica, the success rate, and where things are.
 
     Args:
         rows: as in results.csv.
         graded: whether answers are right or wrong.
         short: only one line, where there are many runs.
+        budget: updates of a single run: what came of it is then said in words.
     """
     results = [dict(zip(RESULTS, row, strict=True)) for row in rows]
     console = Console()
@@ -39,7 +43,11 @@ def closing_table(rows: Sequence[Sequence[Any]], directory: Path, graded: bool, 
     console.print(table(results))
     if graded:
         console.print(rate(results), highlight=False)
-    console.print(f"in {directory}: results.csv, history.csv, checkpoints/, TensorBoard events", soft_wrap=True)
+    if graded and budget is not None:
+        for line in in_words(results, directory, budget):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+    figure = f"{FIGURE}, " if (directory / FIGURE).is_file() else ""
+    console.print(f"in {directory}: {figure}results.csv, history.csv, checkpoints/, TensorBoard events", soft_wrap=True)
 
 
 def table(results: Sequence[dict[str, Any]]) -> Table:
@@ -79,3 +87,35 @@ def rate(results: Sequence[dict[str, Any]]) -> str:
         return f"{words} so far, {interrupted} interrupted"
     low, high = wilson(solved, len(results))
     return f"{words} ({100 * solved / len(results):.0f} %, 95 % interval {100 * low:.0f}-{100 * high:.0f} %)"
+
+
+def in_words(results: Sequence[dict[str, Any]], directory: Path, budget: int) -> list[str]:
+    """What the table of a single run means, and what to do next: a sentence or two; none where it was interrupted.
+
+    Args:
+        results: by column of results.csv.
+        directory: of the run.
+        budget: updates of each replica.
+    """
+    if any(result["status"] == INTERRUPTED for result in results):
+        return []
+    replicas = len(results)
+    solved = sum(bool(result["solved"]) for result in results)
+    lost = sum(result["status"] == DIVERGED for result in results)
+    longer = f"python -m src.train {shlex.quote(f'resume={directory}')} trainer.max_steps={2 * budget}"
+    if solved == replicas:
+        low, _ = wilson(solved, replicas)
+        half = int(np.median([result["solved_at"] for result in results]))
+        sharper = f"replicas={4 * replicas} would show it more sharply"
+        lines = [f"Every replica learned the task, half of them within {half:,} updates."]
+        lines.append(f"{replicas} replicas show that at least {100 * low:.0f} % of all seeds would; {sharper}.")
+    elif solved:
+        lines = [f"{solved} of {replicas} replicas learned the task. With more updates others may: {longer}"]
+    else:
+        errors = [result["best_error"] for result in results if not np.isnan(result["best_error"])]
+        best = f"; the best one was wrong in {100 * min(errors):.2g} % of the sequences" if errors else ""
+        lines = [f"No replica learned the task within {budget:,} updates{best}."]
+        lines.append(f"Try more updates ({longer}), a shorter task.length, or another method or cell.")
+    if lost:
+        lines.append(f"{lost} diverged: a smaller optimizer.lr, or clipping (optimizer.clip=1), prevents it.")
+    return lines

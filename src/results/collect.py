@@ -131,6 +131,31 @@ def replicas_of(run: RunDirectory) -> Iterator[Replica]:
         yield Replica(config, outcome, history, run.results_file, cfg["task"])
 
 
+def replicas_of_table(file: Path) -> list[Replica]:
+    """The replicas of a replicas.csv, where their runs are gone: of their configuration is known what it tells.
+
+    Raises:
+        UnreadableRun: it is no such table.
+    """
+    outcomes = _read(file, lambda: read_outcomes(file))
+    table = _read(file, lambda: pd.read_csv(file))
+    further = [column for column in table if "." in column]
+    settings = _read(file, lambda: table[further].astype(object).where(table[further].notna(), None).to_dict("records"))
+    found = []
+    for outcome, own in zip(outcomes, settings, strict=True):
+        longest = outcome["max_length"]
+        known = {
+            "task.name": outcome["task"],
+            "task.length": outcome["length"],
+            "task.max_length": None if pd.isna(longest) else longest,
+            "cell.name": outcome["cell"],
+            "optimizer.name": outcome["optimizer"],
+        }
+        nothing = pd.DataFrame({name: [] for name in HISTORY})
+        found.append(Replica(Config(sorted((known | own).items())), outcome, nothing, file))
+    return found
+
+
 def _read(file: Path, reader: Callable[[], Any]) -> Any:
     """What a reader finds in a file."""
     try:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from src.results.collect import Replica
 from src.results.comparison import paired
 from src.results.rates import success_rates
-from src.results.style import Lines, draw_rates, legend, panels, words
+from src.results.style import COLOURS, Lines, draw_rates, legend, panels, words
 from src.rundir import DIVERGED
 
 GAP = 0.04
@@ -21,6 +21,9 @@ GAP = 0.04
 
 MOST_LENGTHS = 12
 """Lengths that get a panel in the figure of errors; of more, these are spread evenly."""
+
+WIDE = 10
+"""Losses that differ by more than this factor are drawn on a logarithmic scale."""
 
 MOST_DOTS = 300
 """Checks of one line in one panel that get a dot each."""
@@ -90,6 +93,36 @@ def error(replicas: Sequence[Replica]) -> Figure:
             axis.grid(axis="y", alpha=0.3)
         row[0].set_ylabel(f"{words(task)}\nwrong sequences (%)")
     legend(figure, dict(sorted(drawn.items())), "a line per replica, ending in a circle where it solved the task")
+    return figure
+
+
+def training(replicas: Sequence[Replica]) -> Figure:
+    """Errors and losses of one run against updates: a line per replica, ending in a circle where it solved the task."""
+    first = replicas[0]
+    panels_of = {"error": "wrong sequences (%)"} if first.graded else {}
+    panels_of["loss"] = "training loss"
+    figure = Figure(figsize=(0.6 + 4.8 * len(panels_of), 3.4), layout="constrained")
+    axes = figure.subplots(1, len(panels_of), squeeze=False)[0]
+    for axis, (column, label) in zip(axes, panels_of.items(), strict=True):
+        for number, replica in enumerate(replicas):
+            colour = COLOURS[number % len(COLOURS)]
+            curve = replica.curve("step", column) * [1, 100 if column == "error" else 1]
+            axis.plot(*curve.T, ".-", color=colour, lw=1, ms=3, label=f"seed {replica.outcome['seed']}")
+            if replica.outcome["solved"] is True and len(curve):
+                axis.plot(*curve[-1], "o", color=colour, ms=7, clip_on=False)
+        axis.set(xlabel="updates", ylabel=label, xlim=(0, None))
+        axis.grid(alpha=0.3)
+    if first.graded:
+        axes[0].set_ylim(0, 100)
+    losses = np.concatenate([replica.curve("loss") for replica in replicas])
+    known = losses[np.isfinite(losses) & (losses > 0)]
+    if len(known) and known.max() > WIDE * known.min():
+        axes[-1].set_yscale("log")
+    if len(replicas) <= len(COLOURS):
+        axes[-1].legend(frameon=False, fontsize=8)
+    outcome = first.outcome
+    names = (words(outcome["task"]), f"length {outcome['length']}", words(outcome["cell"]), outcome["optimizer"])
+    figure.suptitle(", ".join(names), fontsize=10)
     return figure
 
 

@@ -3,7 +3,7 @@
 Every path, column and status is typed in this folder and nowhere else.
 """
 
-from src.rundir.directory import PREVIOUS, InUse, RunDirectory, failures_under, runs_under
+from src.rundir.directory import FIGURE, PREVIOUS, InUse, RunDirectory, failures_under, runs_under
 from src.rundir.names import (
     CURVES,
     ERROR,
@@ -27,6 +27,7 @@ __all__ = [
     "ENDED",
     "ERROR",
     "EVALUATION",
+    "FIGURE",
     "HISTORY",
     "INTERRUPTED",
     "JOBS",

@@ -25,6 +25,9 @@ RESULTS_FILE = "results.csv"
 """The file by which a run is found."""
 
 
+FIGURE = "training.png"
+"""Errors and losses of a single run against its updates."""
+
 FAILURE_FILE = "error.txt"
 """What ended a job of a sweep that failed."""
 
@@ -40,6 +43,7 @@ LEFT_BY_A_RUN = (
     "evaluation.csv",
     "evaluation.png",
     "evaluation.svg",
+    FIGURE,
     "events.out.tfevents.*",
     ".closed",
     FAILURE_FILE,
@@ -75,6 +79,7 @@ class RunDirectory:
         self.checkpoint_file = self.path / "checkpoints" / "last.ckpt"
         self.previous_checkpoint_file = self.path / "checkpoints" / PREVIOUS
         self.diagnostics_file = self.path / "diagnostics.npz"
+        self.figure_file = self.path / FIGURE
         self.failure_file = self.path / FAILURE_FILE
         self.command_file = self.path / "command.yaml"
         self.lock_file = self.path / ".lock"
