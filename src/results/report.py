@@ -13,6 +13,7 @@ from src.config import ConfigurationError
 from src.config.errors import first_line
 from src.results import plots
 from src.results.collect import Replica, collect
+from src.results.page import write_page
 from src.results.rates import losses, success_rates
 from src.results.reach import at_each_length, growing
 from src.results.reach_plot import reach
@@ -22,6 +23,7 @@ from src.rundir import (
     CURVES,
     ERROR,
     LOSS,
+    PAGE,
     REACH,
     REPLICAS,
     SUCCESS_RATE,
@@ -37,7 +39,7 @@ def report(directories: Sequence[Path], out: Path | None = None, skipped: list[s
 
     Written are replicas.csv with one row per replica; success_rate.csv, success_rate and error as .png and .svg, and
     figures for TensorBoard; where lengths grow, reach.csv, reach.png and reach.svg; of tasks whose answers are neither
-    right nor wrong, loss.csv, loss.png and loss.svg.
+    right nor wrong, loss.csv, loss.png and loss.svg; and report.html, which shows all of them.
 
     Args:
         directories: searched for runs at any depth.
@@ -72,7 +74,9 @@ def report(directories: Sequence[Path], out: Path | None = None, skipped: list[s
     if curricula:
         report_reach(curricula, out)
         figures[REACH] = reach(curricula)
-    save(figures, out)
+    drawn = save(figures, out)
+    write_page(out, replicas, drawn)
+    print(f"in {out}: {PAGE}, all of it on one page")
     return table
 
 
@@ -99,8 +103,9 @@ def report_losses(replicas: Sequence[Replica], out: Path) -> pd.DataFrame:
     return table
 
 
-def save(figures: dict[str, Figure], out: Path) -> None:
-    """Writes each figure as .png and .svg and for TensorBoard, instead of an earlier report's."""
+def save(figures: dict[str, Figure], out: Path) -> list[str]:
+    """Writes each figure as .png and .svg and for TensorBoard, instead of an earlier report's; returns those drawn."""
+    drawn = []
     board_folder = out / CURVES
     for earlier in board_folder.glob("events.out.tfevents.*"):
         earlier.unlink()
@@ -114,5 +119,7 @@ def save(figures: dict[str, Figure], out: Path) -> None:
                     with replaced(file) as partial:
                         figure.savefig(partial, dpi=150, format=file.suffix[1:])
                 board.add_image(f"sweep/{name}", imread(files[0]), dataformats="HWC")
+                drawn.append(name)
             except (ArithmeticError, ValueError) as error:  # numbers that Matplotlib cannot draw
                 print(f"{name}: cannot be drawn: {first_line(error)}", file=sys.stderr)
+    return drawn

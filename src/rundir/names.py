@@ -23,6 +23,9 @@ LOSS = "loss"
 REACH = "reach"
 """Stem of the table and the figure of the lengths that were passed where lengths grow."""
 
+PAGE = "report.html"
+"""A page that shows tables and figures together."""
+
 EVALUATION = "evaluation"
 """Stem of the table and the figure of a trained population on other lengths."""
 
