@@ -14,11 +14,13 @@ from scipy.stats import binomtest
 
 from src.config import ConfigurationError
 from src.intervals import wilson
+from src.results import plots
 from src.results.closing import in_words
 from src.results.collect import collect
 from src.results.comparison import labels, paired
 from src.results.rates import success_rates
 from src.results.report import report
+from src.results.style import COLOURS
 from src.run import run
 from src.rundir import HISTORY, RESULTS, RunDirectory, history_columns
 from tests.conftest import ROOT, compose
@@ -325,3 +327,22 @@ def test_a_run_says_what_came_of_it_in_words(tmp_path):
     assert longer in none[1] and none[2].startswith("1 diverged: ")
     assert in_words([outcome(), outcome(status="interrupted", solved=False)], tmp_path, 1000) == []
     assert in_words([lost], tmp_path, 1000)[0] == "No replica learned the task within 1,000 updates."
+
+
+def test_one_length_is_drawn_against_updates_and_many_lines_get_a_median(tmp_path):
+    for method in ("msgd_c", "msgd_cr"):
+        run(compose("experiment=smoke", f"optimizer={method}", "replicas=30", "threads=1"), tmp_path / method)
+    replicas = collect([tmp_path])
+    for replica in replicas[:6]:
+        replica.outcome |= {"solved": True, "solved_at": 20, "status": "solved"}
+    (axis,) = plots.success_rate(replicas).axes
+    shares = {line.get_label(): line.get_ydata()[-1] for line in axis.lines if not line.get_label().startswith("_")}
+    assert axis.get_xlabel() == "updates" and shares == {"msgd_c": 0.2, "msgd_cr": 0}
+    colours = {line.get_label(): line.get_color() for line in axis.lines}
+    assert (colours["msgd_c"], colours["msgd_cr"]) == (COLOURS[1], COLOURS[2]), "as with msgd beside them"
+    figure = plots.error(replicas)
+    medians = [line for line in figure.axes[0].lines if line.get_linewidth() == 2]
+    together = [replica.curve("step", "error") for replica in replicas if replica.outcome["optimizer"] == "msgd_cr"]
+    expected = 100 * np.median([curve[:, 1] for curve in together], axis=0)
+    np.testing.assert_allclose(medians[1].get_ydata(), expected)
+    assert medians[1].get_xdata().tolist() == [20, 40]

@@ -30,8 +30,12 @@ MOST_DOTS = 300
 
 
 def success_rate(replicas: Sequence[Replica]) -> Figure:
-    """Success rate against length with Wilson's 95 % intervals: a row per task, a panel per cell, a line per method."""
+    """Success rate against length with Wilson's 95 % intervals: a row per task, a panel per cell, a line per method.
+
+    Where each panel has one length, against updates: the share of replicas that have solved the task by then.
+    """
     inside = panels(replicas)
+    several = any(len({replica.outcome["length"] for replica in together}) > 1 for together in inside.values())
     lines = Lines(replicas)
     tasks = sorted({task for task, _ in inside})
     cells = sorted({cell for _, cell in inside})
@@ -43,12 +47,18 @@ def success_rate(replicas: Sequence[Replica]) -> Figure:
             if (task, cell) not in inside:
                 axis.set_axis_off()
                 continue
-            _draw_rates(axis, inside[task, cell], lines)
-            axis.set(title=f"{words(task)}, {words(cell)}", xlabel="length T (steps)", ylim=(-0.04, 1.04))
+            if several:
+                _draw_rates(axis, inside[task, cell], lines)
+                axis.set(title=f"{words(task)}, {words(cell)}", xlabel="length T (steps)", ylim=(-0.04, 1.04))
+            else:
+                _draw_times(axis, inside[task, cell], lines)
+                length = inside[task, cell][0].outcome["length"]
+                axis.set(title=f"{words(task)}, {words(cell)}, length {length}", xlabel="updates", ylim=(-0.04, 1.04))
             axis.grid(axis="y", alpha=0.3)
             artists, names = axis.get_legend_handles_labels()
             handles |= dict(zip(names, artists, strict=True))
-        row[0].set_ylabel(f"success rate\n({_counts(replicas)} replicas, 95 % interval)")
+        of = "success rate" if several else "share that has solved the task"
+        row[0].set_ylabel(f"{of}\n({_counts(replicas)} replicas, 95 % interval)")
     legend(figure, handles, paired(replicas))
     return figure
 
@@ -76,8 +86,32 @@ def _draw_rates(axis: Axes, inside: Sequence[Replica], lines: Lines) -> None:
         axis.set_xlim(lengths[0] - margin, lengths[0] + margin)
 
 
+def _draw_times(axis: Axes, inside: Sequence[Replica], lines: Lines) -> None:
+    """Draws the share of replicas that have solved the task against updates, and at the end its interval."""
+    longest = max(replica.outcome["updates"] for replica in inside)
+    for name, alike in lines.split(inside).items():
+        rates = success_rates(alike).iloc[[0]]
+        at = sorted(int(replica.outcome["solved_at"]) for replica in alike if replica.outcome["solved"])
+        shares = [number / len(alike) for number in range(len(at) + 1)]
+        look: dict[str, Any] = {"color": lines.colour(name), "marker": lines.marker(name)}
+        axis.plot(
+            [0, *at, longest], [*shares, shares[-1]], drawstyle="steps-post", lw=1.5, markevery=[-1], label=name, **look
+        )
+        if not rates["rate"].isna().any():
+            place = pd.Series([longest * (1.03 + 0.03 * lines.place(name))])
+            draw_rates(axis, place, rates, **look)
+    axis.set_xlim(0, longest * (1.06 + 0.03 * len(lines.names)))
+
+
+MANY = 30
+"""Lines of one method in one panel from which on their median is drawn above them."""
+
+
 def error(replicas: Sequence[Replica]) -> Figure:
-    """Error against updates, a thin line per replica: a row per task and cell, a column per length."""
+    """Error against updates, a thin line per replica: a row per task and cell, a column per length.
+
+    Many lines of one method are pale, and their median is drawn above them.
+    """
     lines = Lines(replicas)
     inside = panels(replicas)
     lengths = spread({replica.outcome["length"] for replica in replicas}, MOST_LENGTHS)
@@ -144,14 +178,28 @@ def _draw_errors(axis: Axes, alike: Sequence[Replica], colour: str) -> Any:
         curves.append(curve)
         if replica.outcome["solved"] and len(curve):
             ends.append(curve[-1])
-    artist = axis.add_collection(LineCollection(curves, colors=colour, linewidths=0.8, alpha=0.8))
+    many = len(alike) >= MANY
+    artist: Any = axis.add_collection(LineCollection(curves, colors=colour, linewidths=0.8, alpha=0.2 if many else 0.8))
     points = np.concatenate(curves)
-    if len(points) <= MOST_DOTS:
+    if many:
+        (artist,) = axis.plot(*_median(curves), color=colour, lw=2)
+    elif len(points) <= MOST_DOTS:
         axis.plot(*points.T, ".", color=colour, ms=2, alpha=0.8)
     if ends:
         axis.plot(*np.array(ends).T, "o", color=colour, ms=6, clip_on=False)
     axis.autoscale_view()
     return artist
+
+
+def _median(curves: Sequence[np.ndarray]) -> np.ndarray:
+    """Steps, and the median of all curves there; who has ended stays at the last value."""
+    steps = np.unique(np.concatenate(curves)[:, 0])
+    values = []
+    for curve in curves:
+        if len(curve):
+            place = np.searchsorted(curve[:, 0], steps, side="right") - 1
+            values.append(np.where(place >= 0, curve[place.clip(min=0), 1], np.nan))
+    return np.stack([steps, np.nanmedian(values, axis=0)])
 
 
 def loss(replicas: Sequence[Replica]) -> Figure:

@@ -14,6 +14,9 @@ from src.results.comparison import labels
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe & Ito (2008): colour-blind readers can tell them apart too."""
 
+METHODS = ("msgd", "msgd_c", "msgd_cr", "simplex", "adam", "simplex_switching", "rmsprop")
+"""Methods that have a colour of their own."""
+
 LETTER, HANDLE, ROW = 0.1, 0.7, 0.21
 """Inches that a letter of a legend takes, a line's sample, and a row."""
 
@@ -37,7 +40,9 @@ class Lines:
         return self.names.index(name)
 
     def colour(self, name: str) -> str:
-        """Colour of a line; the eighth begins anew."""
+        """Colour of a line: the same in all figures where each method has one line; else the eighth begins anew."""
+        if set(self.names) <= set(METHODS):
+            return COLOURS[METHODS.index(name)]
         return COLOURS[self.place(name) % len(COLOURS)]
 
     def marker(self, name: str) -> str:
