@@ -12,6 +12,7 @@ from hydra.core.plugins import Plugins
 from omegaconf import DictConfig
 
 from src.config.overrides import CONF
+from src.config.rules import whole
 
 EXTRAS = {"hydra_joblib_launcher": "joblib", "hydra_submitit_launcher": "slurm", "hydra_optuna_sweeper": "optuna"}
 """The extra of this package that installs a plugin of Hydra's."""
@@ -35,6 +36,9 @@ def prefer_our_files() -> None:
 def launcher_problems(cfg: DictConfig) -> list[str]:
     """Plugins that the configuration chooses and that are not installed; Slurm, where there is none."""
     problems = []
+    if cfg.hydra.launcher._target_ == PACKED:
+        wrong = whole(1, optional=True).problem("hydra.launcher.replicas", cfg.hydra.launcher.get("replicas"))
+        problems += [] if wrong is None else [wrong]
     for group in ("launcher", "sweeper"):
         plugin = cfg.hydra[group]._target_.split(".")[1]
         choice = f"hydra/{group}={cfg.hydra.runtime.choices[f'hydra/{group}']}"

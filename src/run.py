@@ -80,9 +80,16 @@ def build(cfg: DictConfig) -> Experiment:
     stops = [success.check_every]
     if cfg.callbacks.get("metrics") is not None:
         stops.append(cfg.callbacks.metrics.every)
-    threads = (cfg.threads or recurrence.share()) if device(cfg).type == "cuda" else 0
+    threads = drawing_threads(cfg) if device(cfg).type == "cuda" else 0
     data = Sequences(task, population, cfg.block, cfg.trainer.max_steps, stops, threads, curriculum)
     return Experiment(module, data, list(callbacks.values()))
+
+
+def drawing_threads(cfg: DictConfig) -> int:
+    """Threads that draw while a device learns: all, or this job's part of them."""
+    threads: int = cfg.threads or recurrence.share()
+    packed = seat()
+    return threads if packed is None else max(1, threads // packed.jobs)
 
 
 def settings(cfg: DictConfig, direction: Direction) -> dict[str, float]:

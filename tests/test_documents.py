@@ -1,6 +1,7 @@
 """What the documents print works as printed: Python, commands, links; and they keep to their lengths."""
 
 import argparse
+import json
 import os
 import re
 import shlex
@@ -24,6 +25,7 @@ from src.figures import __main__ as figures
 from src.run import run
 from src.trained import load_population
 from tests.conftest import ROOT, compose
+from tools.notebook import run_cells
 
 PAGES = sorted(
     str(path.relative_to(ROOT))
@@ -362,3 +364,23 @@ def test_every_key_and_choice_is_documented(group):
     wanted = {key for file in files for key in keys(yaml.safe_load(file.read_text()))}
     wanted |= set() if group.endswith(".yaml") else {file.stem for file in files}
     assert {key for key in wanted if not re.search(rf"[`.]{key}[`.]", text)} == set()
+
+
+def test_the_notebook_runs(monkeypatch):
+    """Each cell of code, in order, with a small budget; and the outputs that it is shown with are there."""
+    notebook = json.loads(read("docs/a-trained-network.ipynb"))
+    codes = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert sum(len(cell["outputs"]) for cell in codes) == 9
+    assert "".join(codes[0]["source"]).count("trainer.max_steps=8000") == 1
+    codes[0]["source"] = [line.replace("max_steps=8000", "max_steps=20") for line in codes[0]["source"]]
+    monkeypatch.chdir(ROOT / "docs")
+    run_cells(notebook, {"__name__": "__main__"})
+    assert [sorted(output["output_type"] for output in cell["outputs"]) for cell in codes] == [
+        ["stream"],
+        ["stream"],
+        ["display_data"],
+        ["display_data"],
+        ["display_data", "stream"],
+        ["display_data"],
+        ["display_data", "stream"],
+    ]

@@ -3,12 +3,16 @@
 import signal
 from functools import partial
 
+import hydra
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from hydra import initialize_config_dir
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
 
+from src.launchers import PACKED, launcher_problems
 from src.packing.groups import kind, packs, why_alone
 from src.packing.pack import Stopped, train
 from src.packing.progress import Display
@@ -16,7 +20,7 @@ from src.population import checkpoint
 from src.run import run
 from src.rundir import RunDirectory
 from tasks.batch import beside, collate
-from tests.conftest import ROOT, compose
+from tests.conftest import EXPERIMENTS, ROOT, compose
 
 SMALL = [
     "experiment=smoke",
@@ -262,9 +266,24 @@ def test_the_line_says_who_has_solved_the_task_and_how_long_it_takes(tmp_path, c
 
 
 def test_hydra_finds_the_launcher():
-    from hydra.core.plugins import Plugins
-    from hydra.plugins.launcher import Launcher
-
     assert "PackedLauncher" in [found.__name__ for found in Plugins.instance().discover(Launcher)]
+
+
+@pytest.mark.parametrize("replicas", ["0", "many", "2.5", "[1]"])
+def test_an_odd_bound_is_refused(replicas):
+    overrides = ["hydra/launcher=packed", f"hydra.launcher.replicas={replicas}"]
     with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
-        pass
+        cfg = hydra.compose("train", overrides, return_hydra_config=True)
+    (problem,) = launcher_problems(cfg)
+    assert problem.startswith(
+        f"hydra.launcher.replicas={cfg.hydra.launcher.replicas}: must be a whole number, 1 or more"
+    )
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_curves_are_packed(name):
+    """Every experiment that is a sweep of tasks with right and wrong answers."""
+    with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
+        cfg = hydra.compose("train", [f"experiment={name}"], return_hydra_config=True)
+    is_curve = bool(cfg.hydra.sweeper.params) and not name.startswith("price")
+    assert (cfg.hydra.launcher._target_ == PACKED) == is_curve

@@ -31,7 +31,7 @@ def train(jobs: Sequence[Callable[[], Any]], display: Display) -> list[Any]:
         BaseException: what ended a job, when all others have come to their end.
     """
     said: set[str] = set()
-    seats = [Seat(job, said) for job in jobs]
+    seats = [Seat(job, said, len(jobs)) for job in jobs]
     with _listening(seats) as received:
         for seat in seats:
             if not received:

@@ -39,11 +39,13 @@ class Seat:
     Args:
         job: the whole of it.
         said: lines that a job of the pack has printed; it is shared by them.
+        jobs: of the pack.
     """
 
-    def __init__(self, job: Callable[[], Any], said: set[str]) -> None:
+    def __init__(self, job: Callable[[], Any], said: set[str], jobs: int) -> None:
         self.job = job
         self.said = said
+        self.jobs = jobs
         self.training: Training | None = None  # once it asks for its first updates
         self.block: Block = []
         self.ended = False
