@@ -41,6 +41,7 @@ def server():
     yield
     if SERVER is not None:
         SERVER.close()
+        SERVER = None  # other modules use these functions too
 
 
 SERVER = None

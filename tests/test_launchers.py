@@ -35,7 +35,7 @@ PACKED = "hydra/launcher=packed"
 
 def test_jobs_that_train_together_give_the_same_bits(tmp_path, basic):
     """Though they are stopped in the middle, and a single job goes on before the others."""
-    keys = [*KEYS, "trainer.max_steps=600", "seed=0,7", "block=1", PACKED]
+    keys = [*KEYS, "trainer.max_steps=2000", "seed=0,7", "block=1", PACKED]
     process = train("-m", *keys, f"hydra.sweep.dir={tmp_path}")
     jobs = [tmp_path / "0_seed=0", tmp_path / "1_seed=7"]
     until(process, lambda: all(len(lines(job / "history.csv")) > 2 for job in jobs))
@@ -60,13 +60,13 @@ def test_jobs_that_train_together_give_the_same_bits(tmp_path, basic):
 def basic(tmp_path_factory):
     """A sweep of two jobs, one after the other."""
     directory = tmp_path_factory.mktemp("basic")
-    finished("-m", *KEYS, "trainer.max_steps=600", "seed=0,7", f"hydra.sweep.dir={directory}")
+    finished("-m", *KEYS, "trainer.max_steps=2000", "seed=0,7", f"hydra.sweep.dir={directory}")
     return directory
 
 
 def test_jobs_side_by_side_give_the_same_bits(tmp_path, basic):
     """Though a worker is killed: its job and those that it takes with it are named, and resume completes them."""
-    keys = [*KEYS, "trainer.max_steps=600", "seed=0,7", "block=1"]
+    keys = [*KEYS, "trainer.max_steps=2000", "seed=0,7", "block=1"]
     process = train("-m", *keys, *IN_JOBLIB, f"hydra.sweep.dir={tmp_path}")
     jobs = [tmp_path / "0_seed=0", tmp_path / "1_seed=7"]
     for job in jobs:
@@ -271,7 +271,7 @@ signal.signal(signal.SIGUSR2, handle)
 @pytest.mark.parametrize("signals", [["SIGUSR2"], ["SIGTERM", "SIGUSR2"]], ids=" ".join)
 def test_a_warning_is_handed_on_when_the_run_has_ended(tmp_path, basic, signals):
     """With SIGTERM before it, as queues send both. The run that then begins again goes on, bit for bit."""
-    keys = ["trainer.max_steps=600", "seed=7", "block=1"]
+    keys = ["trainer.max_steps=2000", "seed=7", "block=1"]
     where = f"hydra.run.dir={tmp_path / 'run'}"
     (tmp_path / "sitecustomize.py").write_text(WAITS)
     process = train(*KEYS, *keys, where, env=os.environ | {"PYTHONPATH": str(tmp_path)})
