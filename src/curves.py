@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from src.config import ConfigurationError, refuse
+from src.config.errors import of_disk
 from src.config.trusted import import_modules
 from src.results.missing import missing
 from src.results.report import report
@@ -24,7 +25,7 @@ def main() -> None:
     except ConfigurationError as error:
         refuse([*error.problems, *missing(arguments.directories)])
     except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {of_disk(error)}", file=sys.stderr)
         raise SystemExit(1) from error
     for line in missing(arguments.directories):
         print(line)

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from src.config import ConfigurationError, refuse
+from src.config.errors import of_disk
 from src.config.evaluation import evaluation_configuration
 from src.config.trusted import import_modules
 from src.results import run_plots
@@ -120,7 +121,7 @@ def main() -> None:
     except ConfigurationError as problem:
         refuse(problem.problems)
     except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {of_disk(error)}", file=sys.stderr)
         raise SystemExit(1) from error
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config import check, refuse
 from src.config.again import command_of, key_of
+from src.config.errors import of_disk
 from src.config.keys import leaves
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
 from src.config.resume import changed_keys
@@ -81,7 +82,7 @@ class Jobs(Callback):
         try:
             prepare(config, Jobs.sweep, jobs)
         except OSError as error:  # Hydra would only warn of it
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {of_disk(error)}", file=sys.stderr)
             raise SystemExit(1) from error
         if in_slurm(config):
             from src.slurm import ask_the_queue  # an extra
@@ -95,7 +96,7 @@ class Jobs(Callback):
         except InUse as problem:
             refuse([str(problem).replace("a run is", words)])
         except OSError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {of_disk(error)}", file=sys.stderr)
             raise SystemExit(1) from error
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:

@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config import ConfigurationError, refuse, science
 from src.config.again import command_of, continued, is_override
-from src.config.errors import first_line
+from src.config.errors import first_line, of_disk
 from src.config.overrides import REFUSED_BY_HYDRA, diagnose
 from src.config.resume import configuration, is_done
 from src.jobs import Jobs
@@ -123,7 +123,7 @@ def starved(error: BaseException) -> str | None:
     if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):  # torch raises a RuntimeError
         return f"not enough memory: {first_line(error)}"
     cause = error.__cause__ if isinstance(error, ValueError) else error  # logging raises a ValueError
-    return str(cause) if isinstance(cause, OSError) else None
+    return of_disk(cause) if isinstance(cause, OSError) else None
 
 
 def end_if_starved(error: Exception) -> None:

@@ -31,6 +31,13 @@ def near(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {matches[0]}?" if matches else ""
 
 
+def of_disk(error: OSError) -> str:
+    """What the disk refused, in words: the file, and why."""
+    if error.filename is None or error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror}"
+
+
 def first_line(error: BaseException) -> str:
     """The first line that an exception says, or its type if it says nothing."""
     for line in str(error).splitlines():

@@ -178,7 +178,8 @@ def _borders(cuts: Sequence[list[list[int]] | None], batches: Sequence[Batch]) -
         return None
     found: list[list[int]] = []
     for own, batch in zip(cuts, batches, strict=True):
-        found += own if own is not None else [[0, length] for length in batch.length.tolist()]
+        lengths = batch.length.tolist() if batch.lengths is None else batch.lengths
+        found += own if own is not None else [[0, length] for length in lengths]
     return found
 
 
