@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 from math import nan
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,11 +17,12 @@ from src.config import ConfigurationError
 from src.intervals import wilson
 from src.results import plots
 from src.results.closing import in_words
-from src.results.collect import collect
+from src.results.collect import Config, Replica, collect
 from src.results.comparison import labels, paired
 from src.results.rates import success_rates
 from src.results.report import report
 from src.results.style import COLOURS
+from src.results.tables import show_success_rates
 from src.run import run
 from src.rundir import HISTORY, RESULTS, RunDirectory, history_columns
 from tests.conftest import ROOT, compose
@@ -346,3 +348,16 @@ def test_one_length_is_drawn_against_updates_and_many_lines_get_a_median(tmp_pat
     expected = 100 * np.median([curve[:, 1] for curve in together], axis=0)
     np.testing.assert_allclose(medians[1].get_ydata(), expected)
     assert medians[1].get_xdata().tolist() == [20, 40]
+
+
+def test_of_many_rows_the_first_are_printed(capsys):
+    names = {"task.name": "t", "task.max_length": None, "cell.name": "c", "optimizer.name": "o"}
+    replicas = []
+    for length in range(1, 131):
+        outcome = {"task": "t", "cell": "c", "optimizer": "o", "length": length, "seed": 0, "status": "budget"}
+        outcome |= {"solved": False, "solved_at": nan, "updates": 5}
+        config = Config(sorted((names | {"task.length": length}).items()))
+        replicas.append(Replica(config, outcome, pd.DataFrame(), Path("x")))
+    show_success_rates(replicas, success_rates(replicas), Path("out"))
+    out = capsys.readouterr().out
+    assert " 100 " in out and " 101 " not in out and "and 30 more rows in success_rate.csv" in out

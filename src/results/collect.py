@@ -23,6 +23,9 @@ LOSSES = ("loss", "test_loss")
 KINDS = {"task.name": str, "task.length": int, "cell.name": str, "optimizer.name": str, "task.max_length": int | None}
 """Keys of a configuration that tables and figures are made by, and what they hold."""
 
+NUMBERS = "iufb"
+"""Kinds of columns that hold numbers, as NumPy calls them."""
+
 OUTCOME = tuple(column for column in RESULTS if column not in NOT_COMPARED)
 
 
@@ -183,7 +186,7 @@ def _demand_columns(file: Path, table: pd.DataFrame, columns: Sequence[str], who
 
 def _demand_numbers(file: Path, table: pd.DataFrame, columns: Sequence[str]) -> None:
     """Refuses a table with words where numbers are."""
-    odd = [name for name in columns if name in table and not pd.api.types.is_numeric_dtype(table[name])]
+    odd = [name for name, kind in table.dtypes.items() if name in columns and kind.kind not in NUMBERS]
     if odd:
         raise UnreadableRun(f"{file}: other than numbers in {', '.join(odd)}")
 

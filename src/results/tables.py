@@ -11,6 +11,9 @@ from src.results.collect import Replica, by_config
 from src.results.comparison import labels, paired
 from src.rundir import ERROR, LOSS, REACH, REPLICAS, SUCCESS_RATE
 
+MOST_ROWS = 100
+"""Rows of success rates that are printed."""
+
 FEW = 6
 """Most replicas that get a column of their own."""
 
@@ -35,10 +38,12 @@ def show_success_rates(replicas: Sequence[Replica], table: pd.DataFrame, out: Pa
     shown = rows.drop(columns=same)
     for column in shown.columns:
         printed.add_column(column, justify="right", overflow="fold")
-    for row in shown.itertuples(index=False):
+    for row in shown.head(MOST_ROWS).itertuples(index=False):
         printed.add_row(*row)
     console = Console()
     console.print(printed)
+    if len(shown) > MOST_ROWS:
+        console.print(f"and {len(shown) - MOST_ROWS} more rows in {SUCCESS_RATE}.csv", highlight=False)
     written = f"{REPLICAS}.csv, {SUCCESS_RATE}.csv, {SUCCESS_RATE}.png, {ERROR}.png (and .svg)"
     console.print(f"in {out}: {written}", soft_wrap=True)
 
