@@ -61,9 +61,9 @@ class Curriculum(pl.Callback):
         mixing: each mini-batch's length is drawn from [mixing * L, L]; 1: it is L. Tests are at L.
         exponent: of the learning rate, lr * (reference / L) ** exponent; 0: constant.
         reference: length at which the learning rate is lr; None: the first.
-        search: sequences on which a replica that has passed is tried at each length up to the next one. It goes on to
-            the longest that it answers nearly right, see :meth:`best`, and after going back to a shorter one than
-            before. 0: always to the next one.
+        search: sequences on which a replica that has gone back is tried at each length between the one that it has
+            passed and the one that it has not; it goes on with the one that it is nearest to, see :meth:`nearest`.
+            0: it tries the same length again.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Curriculum(pl.Callback):
         length = int(self.length[replica])
         if passed:
             self.waited[replica] = 0
-            self.length[replica] = self.best(population, replica, length, longer(length, self.last, self.growth))
+            self.length[replica] = longer(length, self.last, self.growth)
             if self.fallback == BACK:
                 self.keep(population, replica)
             return
@@ -148,21 +148,15 @@ class Curriculum(pl.Callback):
             self.go_back(population, replica)
             reached = int(population.last["reached"][replica])
             if self.search and reached + 1 < length:
-                self.length[replica] = self.best(population, replica, reached, length - 1)
+                self.length[replica] = self.nearest(population, replica, reached, length)
 
-    def best(self, population: Population, replica: int, above: int, most: int) -> int:
-        """The length to go on to: where none is searched for, the longest.
+    def nearest(self, population: Population, replica: int, above: int, below: int) -> int:
+        """The length between these two that a replica is nearest to knowing.
 
-        What a replica has learned may be right at some lengths and wrong at those between. Each is tried on the same
-        draws. The longest is taken of those with at most :data:`NEARLY` wrong; if there is none, of those with fewest.
-
-        Args:
-            above: lengths begin after this one.
-            most: the longest.
+        What it has learned may be right at some lengths and wrong at those between. Each is tried on the same draws.
+        The longest is taken of those with at most :data:`NEARLY` wrong; if there is none, of those with fewest.
         """
-        lengths = list(range(above + 1, most + 1))
-        if not self.search or len(lengths) < 2:
-            return most
+        lengths = list(range(above + 1, below))
         row = population.live.index(replica)
         place = (population.seeds[replica], int(population.updates[replica]))
         tasks = [self.at(length)[1] for length in lengths]
