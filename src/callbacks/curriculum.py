@@ -64,6 +64,7 @@ class Curriculum(pl.Callback):
         search: sequences on which a replica that has gone back is tried at each length between the one that it has
             passed and the one that it has not; it goes on with the one that it is nearest to, see :meth:`nearest`.
             0: it tries the same length again.
+        cooling: factor of the learning rate for each test without success at the same length; 1: none.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Curriculum(pl.Callback):
         exponent: float = 0.0,
         reference: int | None = None,
         search: int = 0,
+        cooling: float = 1.0,
     ) -> None:
         self.first = first
         self.growth = growth
@@ -85,6 +87,7 @@ class Curriculum(pl.Callback):
         self.exponent = exponent
         self.reference = reference
         self.search = search
+        self.cooling = cooling
 
     def setup(self, trainer: pl.Trainer, module: Training, stage: str) -> None:  # type: ignore[override]
         self.module = module
@@ -181,10 +184,13 @@ class Curriculum(pl.Callback):
 
     def set_rates(self, population: Population) -> None:
         """Sets the learning rate of each living replica to that of its length."""
-        if self.exponent == 0:
+        if self.exponent == 0 and self.cooling == 1:
             return
         reference = self.reference or self.begin
-        shares = [(reference / int(self.length[replica])) ** self.exponent for replica in population.live]
+        shares = []
+        for replica in population.live:
+            share = (reference / int(self.length[replica])) ** self.exponent
+            shares.append(share * self.cooling ** int(self.waited[replica]))
         share_A = torch.tensor(shares, dtype=torch.float64)
         lr_A = population.settings["lr"][population.live]
         theta_AP = population.stack.theta_AP
