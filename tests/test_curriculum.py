@@ -14,7 +14,6 @@ from src import storage
 from src.callbacks.curriculum import Curriculum, growing
 from src.config import check, science
 from src.config.evaluation import evaluation_configuration
-from src.network import Network
 from src.results.collect import Config, Replica, collect
 from src.results.comparison import labels
 from src.results.rates import success_rates
@@ -165,54 +164,6 @@ def test_patience_is_counted_since_the_last_pass_and_the_first_stage_has_nothing
     assert judged(False) and judged(True) and judged(False)
 
 
-def test_who_went_back_goes_on_with_the_nearest_length(monkeypatch):
-    """Each shorter length is tried with the parameters that passed; the longest that is nearly right is next."""
-    keys = ["replicas=2", "curriculum.growth=2", "task.length=30", "curriculum.patience=2", "curriculum.search=50"]
-    curriculum, population = started(*keys)
-    known = {12: 0, 13: 9, 15: 4, 16: 20, 19: 50}  # wrong of 50; the others: all
-    asked = []
-
-    def wrong(network, batch, task):
-        assert torch.equal(network.W, population.stack.network.W[[1] * len(batch.lengths)])
-        asked.append(batch.lengths)
-        few = [known.get(length, 50) for length in batch.lengths]
-        return torch.arange(50) < torch.tensor(few)[:, None]
-
-    monkeypatch.setattr(Network, "wrong", wrong)
-
-    def judged(*passed):
-        curriculum.judge(population, np.array(passed), regular=True)
-        return curriculum.length.tolist()
-
-    assert judged(False, True) == [10, 20] and asked == []
-    assert judged(False, False) == [10, 20], "there is nothing to go back to"
-    assert judged(False, False) == [10, 15] and asked == [list(range(11, 20))]
-    known.clear()
-    known.update({12: 30, 13: 20, 14: 40})
-    assert [judged(False, False) for _ in range(2)][1] == [10, 13], "the best of the shorter ones"
-    assert [judged(False, False) for _ in range(4)][3] == [10, 11], "down to one step more"
-    assert [judged(False, False) for _ in range(2)][1] == [10, 11] and len(asked) == 4
-    assert judged(False, True) == [10, 22]
-
-
-def test_the_search_is_a_function_of_the_replica_alone(tmp_path):
-    """Law 1, and resuming: with a test that is never passed twice in a row somebody always goes back."""
-    keys = [*SMOKE, "curriculum.search=20", "curriculum.patience=1", "curriculum.growth=1.6", "task.length=30"]
-    run(compose(*keys, "replicas=5", "seed=3"), tmp_path / "whole")
-    alone = run(compose(*keys, "replicas=1", "seed=5"), tmp_path / "alone")
-    run(compose(*keys, "replicas=5", "seed=3", "trainer.max_steps=200"), tmp_path / "half")
-    run(compose(*keys, "replicas=5", "seed=3", f"resume={tmp_path / 'half'}"), tmp_path / "rest")
-    tables = {}
-    for name in ("whole", "alone", "rest"):
-        history = RunDirectory(tmp_path / name).read_history().drop(columns="seconds")
-        tables[name] = history[history["seed"] == 5].reset_index(drop=True)
-    pd.testing.assert_frame_equal(tables["whole"], tables["alone"])
-    pd.testing.assert_frame_equal(tables["whole"], tables["rest"])
-    lengths = pd.concat([RunDirectory(tmp_path / "whole").read_history()["length"]])
-    assert not set(lengths) <= {10, 16, 26, 30}, "somebody was at a length between the stages"
-    assert alone.seeds == [5]
-
-
 def test_the_test_at_the_end_moves_nothing():
     """What it passes counts; the stage, the rate and the parameters stay as the checkpoint has them."""
     curriculum, population = started("replicas=1", "task.length=14", "curriculum.patience=1")
@@ -220,7 +171,7 @@ def test_the_test_at_the_end_moves_nothing():
     before, rate = population.stack.theta_AP.clone(), population.stack.settings["lr"].clone()
     assert not curriculum.judge(population, np.array([True]), regular=False)[0]
     curriculum.judge(population, np.array([False]), regular=False)
-    assert population.last["reached"][0] == 11 and curriculum.length.tolist() == [11]
+    assert population.last["reached"][0] == 11 and curriculum.stage.tolist() == [1]
     assert torch.equal(population.stack.theta_AP, before) and torch.equal(population.stack.settings["lr"], rate)
 
 
@@ -463,8 +414,6 @@ def test_lines_of_a_curriculum_and_of_its_control_have_short_names():
         (["curriculum.first=60"], "curriculum.first=60: must not be above task.length=50, the last length"),
         (["curriculum.first=9"], "curriculum.first=9: temporal_order needs 10 steps or more"),
         (["curriculum.first=18", "curriculum.mixing=.5"], "mixing=0.5: temporal_order needs 10 steps or more"),
-        (["curriculum.search=9", "curriculum.fallback=stay"], "curriculum.search=9: nobody goes back"),
-        (["curriculum.search=-1"], "curriculum.search=-1: must be a whole number, 0 or more"),
         (["task.max_length=70"], "task.max_length=70: with a curriculum lengths grow to task.length"),
         (["optimizer=adam"], "curriculum.exponent=1.0: adam keeps its learning rate; choose 0"),
         (["callbacks.truncated_bptt.parts=[20]", "curriculum.first=15"], "parts=20 are more than the shortest"),

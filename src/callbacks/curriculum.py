@@ -10,10 +10,8 @@ import torch
 from torch import Tensor
 
 from src.population import Population
-from src.recurrence import ask
 from src.rundir import STAGED
 from src.training.module import Training
-from tasks.data import fresh_batch
 from tasks.task import Task
 
 BACK = "back"
@@ -26,23 +24,12 @@ THETA = "theta"
 """Name of the parameters among what is kept of a replica; the others are of the optimizer."""
 
 
-NEARLY = 0.1
-"""Share of wrong answers with which a length that is searched for is as good as any."""
-
-SEARCH = 1_000_000
-"""Part of the draws of tests that is for the search."""
-
-
-def longer(length: int, last: int, growth: float) -> int:
-    """The next length: ``growth`` times this one, rounded up, at least a step more, and never above the last."""
-    return min(last, max(length + 1, ceil(round(growth * length, 9))))
-
-
 def growing(first: int, last: int, growth: float) -> list[int]:
-    """Lengths of the stages where none is searched for."""
+    """Lengths of the stages: each is ``growth`` times the one before, rounded up, and at least a step longer."""
     lengths = [first]
     while lengths[-1] < last:
-        lengths.append(longer(lengths[-1], last, growth))
+        longer = ceil(round(growth * lengths[-1], 9))
+        lengths.append(min(last, max(lengths[-1] + 1, longer)))
     return lengths
 
 
@@ -61,10 +48,6 @@ class Curriculum(pl.Callback):
         mixing: each mini-batch's length is drawn from [mixing * L, L]; 1: it is L. Tests are at L.
         exponent: of the learning rate, lr * (reference / L) ** exponent; 0: constant.
         reference: length at which the learning rate is lr; None: the first.
-        search: sequences on which a replica that has gone back is tried at each length between the one that it has
-            passed and the one that it has not; it goes on with the one that it is nearest to, see :meth:`nearest`.
-            0: it tries the same length again.
-        cooling: factor of the learning rate for each test without success at the same length; 1: none.
     """
 
     def __init__(
@@ -76,8 +59,6 @@ class Curriculum(pl.Callback):
         mixing: float = 1.0,
         exponent: float = 0.0,
         reference: int | None = None,
-        search: int = 0,
-        cooling: float = 1.0,
     ) -> None:
         self.first = first
         self.growth = growth
@@ -86,16 +67,16 @@ class Curriculum(pl.Callback):
         self.mixing = mixing
         self.exponent = exponent
         self.reference = reference
-        self.search = search
-        self.cooling = cooling
 
     def setup(self, trainer: pl.Trainer, module: Training, stage: str) -> None:  # type: ignore[override]
-        self.module = module
-        self.last = module.task.length
-        self.begin = self.first or self.last
-        self.tasks: dict[int, tuple[Task, Task]] = {}  # by length: what is learned, and what is tested
+        task = module.task
+        self.lengths = growing(self.first or task.length, task.length, self.growth)
+        reference = self.reference or self.lengths[0]
+        self.shares = [(reference / length) ** self.exponent for length in self.lengths]
+        self.learning = [task.at(length, self.mixing) for length in self.lengths]
+        self.testing = [task.at(length) for length in self.lengths]
         replicas = len(module.population.seeds)
-        self.length = np.full(replicas, self.begin)
+        self.stage = np.zeros(replicas, dtype=int)
         self.waited = np.zeros(replicas, dtype=int)  # tests without success
         self.passed: dict[int, dict[str, Tensor]] = {}  # what is kept of a replica, as it was when it passed
         module.population.noted = STAGED
@@ -103,30 +84,23 @@ class Curriculum(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
         self.set_rates(module.population)
 
-    def at(self, length: int) -> tuple[Task, Task]:
-        """The task at a length, as it is learned and as it is tested; the same objects each time."""
-        if length not in self.tasks:
-            task = self.module.task
-            self.tasks[length] = (task.at(length, self.mixing), task.at(length))
-        return self.tasks[length]
-
     # -- what the population asks, see src/training/stages.py --------------------------------------------------------
 
     def learned(self, replica: int) -> Task:
         """The task at the replica's length."""
-        return self.at(int(self.length[replica]))[0]
+        return self.learning[self.stage[replica]]
 
     def tested(self, replica: int) -> Task:
         """The task at the replica's length, without mixing."""
-        return self.at(int(self.length[replica]))[1]
+        return self.testing[self.stage[replica]]
 
     def judge(self, population: Population, passed_A: np.ndarray, regular: bool) -> np.ndarray:
         """Notes the lengths that were passed, and moves on to others; returns who passed the last one."""
         replicas = list(population.live)
-        last_A = self.length[replicas] == self.last
+        last_A = self.stage[replicas] == len(self.lengths) - 1
         for replica, passed in zip(replicas, passed_A, strict=True):
             if passed:
-                population.last["reached"][replica] = self.length[replica]
+                population.last["reached"][replica] = self.lengths[self.stage[replica]]
             if regular:
                 self.move(population, replica, bool(passed))
         self.set_rates(population)
@@ -136,10 +110,9 @@ class Curriculum(pl.Callback):
 
     def move(self, population: Population, replica: int, passed: bool) -> None:
         """Moves a replica on to the next stage if it passed, or back if it has waited for too long."""
-        length = int(self.length[replica])
         if passed:
             self.waited[replica] = 0
-            self.length[replica] = longer(length, self.last, self.growth)
+            self.stage[replica] = min(self.stage[replica] + 1, len(self.lengths) - 1)
             if self.fallback == BACK:
                 self.keep(population, replica)
             return
@@ -149,25 +122,6 @@ class Curriculum(pl.Callback):
         self.waited[replica] = 0
         if replica in self.passed:
             self.go_back(population, replica)
-            reached = int(population.last["reached"][replica])
-            if self.search and reached + 1 < length:
-                self.length[replica] = self.nearest(population, replica, reached, length)
-
-    def nearest(self, population: Population, replica: int, above: int, below: int) -> int:
-        """The length between these two that a replica is nearest to knowing.
-
-        What it has learned may be right at some lengths and wrong at those between. Each is tried on the same draws.
-        The longest is taken of those with at most :data:`NEARLY` wrong; if there is none, of those with fewest.
-        """
-        lengths = list(range(above + 1, below))
-        row = population.live.index(replica)
-        place = (population.seeds[replica], int(population.updates[replica]))
-        tasks = [self.at(length)[1] for length in lengths]
-        network = self.module.network.select([row] * len(lengths))
-        batch = fresh_batch(self.module.task, [place] * len(lengths), SEARCH, self.search, tasks)
-        wrong_L = ask(network.wrong(batch.to(network.W.device), self.module.task)).float().mean(1).numpy()
-        chosen = np.flatnonzero(wrong_L <= max(NEARLY, wrong_L.min()))
-        return lengths[chosen[-1]]
 
     def keep(self, population: Population, replica: int) -> None:
         """Keeps a copy of a replica's parameters, and of its rows of the optimizer's memory."""
@@ -184,14 +138,9 @@ class Curriculum(pl.Callback):
 
     def set_rates(self, population: Population) -> None:
         """Sets the learning rate of each living replica to that of its length."""
-        if self.exponent == 0 and self.cooling == 1:
+        if self.exponent == 0:
             return
-        reference = self.reference or self.begin
-        shares = []
-        for replica in population.live:
-            share = (reference / int(self.length[replica])) ** self.exponent
-            shares.append(share * self.cooling ** int(self.waited[replica]))
-        share_A = torch.tensor(shares, dtype=torch.float64)
+        share_A = torch.tensor([self.shares[self.stage[replica]] for replica in population.live], dtype=torch.float64)
         lr_A = population.settings["lr"][population.live]
         theta_AP = population.stack.theta_AP
         population.stack.settings["lr"] = (lr_A * share_A).to(theta_AP)
@@ -199,12 +148,9 @@ class Curriculum(pl.Callback):
     # -- checkpoints -------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        return {"length": self.length.tolist(), "waited": self.waited.tolist(), "passed": self.passed}
+        return {"stage": self.stage.tolist(), "waited": self.waited.tolist(), "passed": self.passed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        if "stage" in state:  # of before lengths were searched for: counted from 0
-            lengths = growing(self.begin, self.last, self.growth)
-            state = state | {"length": [lengths[stage] for stage in state["stage"]]}
-        self.length = np.array(state["length"])
+        self.stage = np.array(state["stage"])
         self.waited = np.array(state["waited"])
         self.passed = state["passed"]

@@ -31,8 +31,6 @@ def curriculum_problems(cfg: DictConfig, wrong: Wrong, task: type[Task]) -> list
     exponent = curriculum.get("exponent", 0)
     if exponent and "step" in cfg.optimizer:
         problems.append(f"curriculum.exponent={exponent}: {cfg.optimizer.name} keeps its learning rate; choose 0")
-    if curriculum.get("search") and curriculum.get("fallback") == "stay":
-        problems.append(f"curriculum.search={curriculum.search}: nobody goes back; choose curriculum.fallback=back")
     return problems + length_problems(cfg, wrong, task.minimum_length)
 
 

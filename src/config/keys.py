@@ -153,8 +153,6 @@ KEYS = (
     Key("curriculum.mixing", SHARE),
     Key("curriculum.exponent", FROM_ZERO),
     Key("curriculum.reference", whole(1, optional=True)),
-    Key("curriculum.search", whole(0)),
-    Key("curriculum.cooling", SHARE),
     aside("logger"),
 )
 """Every key that the program knows. A key that is not here is the user's own: a result depends on it."""

@@ -58,8 +58,15 @@ def reach(command: str, folder: Path = FOLDER) -> Figure:
         table = passed_shares(own, BUDGET, lengths)
         right.plot(table["length"], table["rate"], color=COLOURS[number], lw=2, label=f"{name}, growing")
         right.fill_between(table["length"], table["ci_low"], table["ci_high"], color=COLOURS[number], alpha=0.12, lw=0)
+    long = passed[passed["optimizer"] == "msgd_cr"]
+    budget = int(long["budget"].iloc[0])
+    if budget > BUDGET:
+        table = passed_shares(long, budget, lengths)
+        name = f"MSGD-CR, growing, {budget // 1000} 000 updates"
+        right.plot(table["length"], table["rate"], color=COLOURS[2], lw=2, ls="--", label=name)
+        left.axvline(BUDGET, color="0.6", ls=":", lw=1)
     left.set(title="MSGD-CR, a line per replica", xlabel="updates", ylabel="longest length passed (steps)")
-    left.set(yscale="log", xlim=(0, BUDGET))
+    left.set(yscale="log", xlim=(0, max(budget, BUDGET)))
     right.set(title="success against length", xlabel="length T (steps)", ylabel="share of ten replicas")
     right.set(xscale="log", xlim=(45, 1100), ylim=(-0.04, 1.04))
     for axis in (left.yaxis, right.xaxis):

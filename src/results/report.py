@@ -33,6 +33,9 @@ from src.rundir import (
     write_frame,
 )
 
+WIDEST = 3000
+"""Most pixels of a figure's width: wider ones, of many lengths, are coarser, but for their SVG."""
+
 
 def report(directories: Sequence[Path], out: Path | None = None, skipped: list[str] | None = None) -> pd.DataFrame:
     """Writes the tables and figures of a sweep, prints its table and returns it.
@@ -115,9 +118,10 @@ def save(figures: dict[str, Figure], out: Path) -> list[str]:
                 files = figure_files(out, name)
                 figure.draw_without_rendering()
                 figure.set_layout_engine("none")  # places are settled: each file would settle them anew
+                dpi = min(150, WIDEST / figure.get_figwidth())
                 for file in files:
                     with replaced(file) as partial:
-                        figure.savefig(partial, dpi=150, format=file.suffix[1:])
+                        figure.savefig(partial, dpi=dpi, format=file.suffix[1:])
                 board.add_image(f"sweep/{name}", imread(files[0]), dataformats="HWC")
                 drawn.append(name)
             except (ArithmeticError, ValueError) as error:  # numbers that Matplotlib cannot draw
