@@ -133,10 +133,10 @@ class Training(pl.LightningModule):
 
     def settle(self) -> None:
         """Records the updates that wait for it. A device is asked once for all of them who diverged, and when."""
-        waiting = self.waiting
-        self.waiting = []
+        waiting = list(self.waiting)
         if not waiting:
             return
+        self.waiting.clear()  # setting an attribute of a module takes as long as a small update
         flags = [found.diverged_A for found in waiting if found.diverged_A is not None]
         if not flags:
             for found in waiting:
