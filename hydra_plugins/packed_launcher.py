@@ -46,6 +46,9 @@ class PackedLauncher(Launcher):
         for number, pack in enumerate(found):
             names = [" ".join(filter_overrides(job_overrides[job])) for job in pack.jobs]
             display.begin(number, pack.describe(names))
+            if len(pack.jobs) == 1:  # as without a launcher of its own
+                answers[pack.jobs[0]] = self.run(configs[pack.jobs[0]])
+                continue
             jobs = [partial(self.run, configs[job]) for job in pack.jobs]
             try:
                 answers.update(zip(pack.jobs, train(jobs, display), strict=True))

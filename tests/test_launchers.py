@@ -53,6 +53,20 @@ def test_jobs_that_train_together_give_the_same_bits(tmp_path, basic):
     pd.testing.assert_frame_equal(*[pd.read_csv(sweep / "success_rate.csv") for sweep in (tmp_path, basic)])
 
 
+def test_a_job_that_cannot_be_packed_trains_as_ever(tmp_path):
+    """Price is learned in epochs: each job by itself."""
+    price = ["task=price", "task.length=120", "task.window=3", "task.batch_size=2", "cell=lstm", "cell.hidden_size=6"]
+    price += ["optimizer=adam", "schedule=parts", "callbacks.truncated_bptt.parts=[10,5,1]", "trainer.max_epochs=3"]
+    keys = ["-m", *price, "replicas=2", "threads=1", "logger=none", "seed=0,7"]
+    for name in ("packed", "basic"):
+        _, err = finished(*keys, f"hydra/launcher={name}", f"hydra.sweep.dir={tmp_path / name}")
+        assert ("(alone: learned in epochs)" in err) == (name == "packed")
+    for job in ("0_seed=0", "1_seed=7"):
+        assert_same_run(tmp_path / "packed" / job, tmp_path / "basic" / job)
+    epochs = RunDirectory(tmp_path / "packed" / "0_seed=0").read_history()["epoch"]
+    assert epochs.max() == 3
+
+
 # -- joblib ------------------------------------------------------------------------------------------------------------
 
 

@@ -26,7 +26,6 @@ class Display:
     def __init__(self, works: Sequence[float]) -> None:
         self.works = list(works)
         self.number = 0  # of the pack that is trained
-        self.begun = perf_counter()
         self.shown = perf_counter()
         self.first = 0  # updates with which this pack began
         self.console = Console(stderr=True)
