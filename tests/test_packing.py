@@ -140,6 +140,35 @@ def test_packed_is_alone_bit_for_bit(name, tmp_path, capsys):
         assert statuses >= {"solved", "diverged"}
 
 
+def test_a_device_is_asked_once_for_all_jobs_of_a_pack(tmp_path, capsys, monkeypatch):
+    """Who diverged is known at the end of a block; the outcome is that of jobs that are asked after each update."""
+    jobs = [[*SMALL, "trainer.max_steps=35", "success.check_every=35", "callbacks.metrics.every=35", "seed=20"]] * 3
+    jobs[1] = [*jobs[1], "optimizer=msgd", "optimizer.lr=1e20", "cell.activation=relu"]
+    configs = [compose(*own) for own in jobs]
+    for number, cfg in enumerate(configs):
+        run(cfg, tmp_path / "alone" / str(number))
+    asked = []
+    for module in ("training.module", "training.clipping", "packing.together"):
+        monkeypatch.setattr(f"src.{module}.works_ahead", lambda tensor: True)
+    monkeypatch.setattr("src.recurrence.ask", lambda flags: asked.append(flags.numel()) or flags.cpu())
+    together(configs, tmp_path / "packed")
+    for number in range(3):  # who has diverged makes steps until that is known
+        found = differences(tmp_path / "alone" / str(number), tmp_path / "packed" / str(number))
+        assert found == (["global_step"] if number == 1 else [])
+    assert asked[0] == 7 * 3 * 2  # updates of a block, jobs, replicas
+    assert len(asked) == 35 // 7
+
+
+def test_threads_change_nothing_but_time(tmp_path, capsys):
+    """As many threads as a large machine would have, more than there are cores here."""
+    configs = [compose(*SMALL, *own) for own in PACKS["methods, starts and lengths"]]
+    many = [compose(*SMALL, *own, "threads=16") for own in PACKS["methods, starts and lengths"]]
+    together(configs, tmp_path / "one")
+    together(many, tmp_path / "sixteen")
+    for number in range(len(configs)):
+        assert not differences(tmp_path / "one" / str(number), tmp_path / "sixteen" / str(number))
+
+
 def test_a_pack_that_is_stopped_goes_on_packed_or_alone(tmp_path, capsys):
     keys = [[*SMALL, *own] for own in PACKS["methods, starts and lengths"]]
     for number, own in enumerate(keys):

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from src import recurrence
 from src.linalg import works_ahead
 from src.network import Network
 from src.population import Population, Stack
@@ -131,6 +132,7 @@ class Together:
         for alike in groups.values():
             known = next((common for common in before if common.is_of(alike)), None)
             self.common.append(self._advance(alike, known or CommonStack(alike), count))
+        _settle([member.training for member in members])
 
     def _advance(self, members: list[Member], common: CommonStack, count: int) -> CommonStack:
         """So many updates of members whose optimizers have made as many steps."""
@@ -170,6 +172,21 @@ def _update(members: Sequence[Member], common: CommonStack) -> Updated:
         borders=_borders(cuts, batches),
         lost_A=_lost(members, common),
     )
+
+
+def _settle(trainings: Sequence[Training]) -> None:
+    """Records the updates that wait for it. A device is asked once for all populations who diverged, and when."""
+    asking = []
+    for training in trainings:
+        pending = training.pending
+        if pending is not None:
+            asking.append((training, pending))
+    if not asking:
+        return
+    flags = torch.cat([pending.flatten() for _, pending in asking])
+    answers = recurrence.ask(flags).split([pending.numel() for _, pending in asking])
+    for (training, pending), lost in zip(asking, answers, strict=True):
+        training.settle(lost.view(pending.shape))
 
 
 def _borders(cuts: Sequence[list[list[int]] | None], batches: Sequence[Batch]) -> list[list[int]] | None:

@@ -113,7 +113,7 @@ def in_words(results: Sequence[dict[str, Any]], directory: Path, budget: int) ->
         lines = [f"{solved} of {replicas} replicas learned the task. With more updates others may: {longer}"]
     else:
         errors = [result["best_error"] for result in results if not np.isnan(result["best_error"])]
-        best = f"; the best one was wrong in {100 * min(errors):.2g} % of the sequences" if errors else ""
+        best = f"; the best one was wrong in {100 * min(errors):.3g} % of the sequences" if errors else ""
         lines = [f"No replica learned the task within {budget:,} updates{best}."]
         lines.append(f"Try more updates ({longer}), a shorter task.length, or another method or cell.")
     if lost:

@@ -131,19 +131,30 @@ class Training(pl.LightningModule):
         if not works_ahead(population.stack.theta_AP):
             self.settle()
 
-    def settle(self) -> None:
-        """Records the updates that wait for it. A device is asked once for all of them who diverged, and when."""
+    @property
+    def pending(self) -> Tensor | None:
+        """Who diverged in the updates that wait to be recorded, one row per update; None: no row is in doubt."""
+        flags = [found.diverged_A for found in self.waiting if found.diverged_A is not None]
+        return torch.stack(flags) if flags else None
+
+    def settle(self, lost: Tensor | None = None) -> None:
+        """Records the updates that wait for it. A device is asked once for all of them who diverged, and when.
+
+        Args:
+            lost: the answer, where somebody has asked already: ``pending``, on the host.
+        """
         waiting = list(self.waiting)
         if not waiting:
             return
+        pending = self.pending
         self.waiting.clear()  # setting an attribute of a module takes as long as a small update
-        flags = [found.diverged_A for found in waiting if found.diverged_A is not None]
-        if not flags:
+        if pending is None:
             for found in waiting:
                 self.population.record(found.metrics)
             return
-        rows = list(range(len(flags[0])))  # of those who have not diverged yet
-        for found, diverged_A in zip(waiting, recurrence.ask(torch.stack(flags)).numpy(), strict=True):
+        lost = recurrence.ask(pending) if lost is None else lost
+        rows = list(range(lost.shape[1]))  # of those who have not diverged yet
+        for found, diverged_A in zip(waiting, lost.numpy(), strict=True):
             everybody = len(rows) == len(diverged_A)
             metrics = found.metrics
             if not everybody:
