@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
 from tests.conftest import METHODS, ROOT
 
@@ -46,6 +47,12 @@ def test_a_run_leaves_what_the_contract_says(tmp_path):
     for tag in ("val/error", "val/success_rate", "diag/spectral_radius"):
         assert [event.step for event in board.Scalars(tag)] == [20, 40]
     assert "val/error/seed_3" in tags and "outcome/success_rate" in tags
+    (layout,) = board.Tensors("custom_scalars__config__")
+    outcome = Layout.FromString(layout.tensor_proto.string_val[0]).category[0]
+    assert [chart.title for chart in outcome.chart][:2] == ["success rate", "error"]
+    for chart in outcome.chart[:2]:
+        (pattern,) = chart.multiline.tag
+        assert len([tag for tag in tags if re.search(pattern, tag)]) == 1
     assert board.Scalars("val/error")[-1].value == pytest.approx(results["error"].median())
     checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["state_dict"]["network.W"].shape == (5, 10, 10)

@@ -7,12 +7,42 @@ import pytorch_lightning as pl
 
 from src.training.module import Training
 
+OUTCOME = {
+    "success rate": "val/success_rate",
+    "error": "val/error",
+    "loss on fresh sequences": "val/loss",
+    "length": "val/length",
+}
+"""Charts of what a run is for, by title."""
+
+TRAINING = {
+    "loss": "train/loss",
+    "norm of the gradient": "train/grad_norm",
+    "clipped updates": "train/clipped",
+    "Ω": "train/omega",
+    "spectral radius": "diag/spectral_radius",
+}
+"""Charts of how it came about, by title."""
+
 
 class TensorBoardLogger(pl.loggers.TensorBoardLogger):
     """Lightning's, without its hparams.yaml: config.yaml has the configuration."""
 
+    def arrange(self) -> None:
+        """Puts charts in order under CUSTOM SCALARS: success and error first. SCALARS is sorted by name."""
+        layout = {
+            "1. outcome (medians over replicas)": _charts(OUTCOME),
+            "2. training (medians over replicas)": _charts(TRAINING),
+        }
+        self.experiment.add_custom_scalars(layout)
+
     def save(self) -> None:
         self.experiment.flush()
+
+
+def _charts(tags: dict[str, str]) -> dict[str, list[Any]]:
+    """Charts of one tag each, in TensorBoard's form. A tag is a regular expression there."""
+    return {title: ["Multiline", [f"^{tag}$"]] for title, tag in tags.items()}
 
 
 def medians(values: dict[str, np.ndarray], seeds: list[int], curves: int) -> dict[str, float]:
@@ -44,6 +74,10 @@ class Metrics(pl.Callback):
     def __init__(self, every: int, curves: int = 16) -> None:
         self.every = every
         self.curves = curves
+
+    def on_train_start(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
+        if isinstance(trainer.logger, TensorBoardLogger):
+            trainer.logger.arrange()
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
         population = module.population
