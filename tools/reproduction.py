@@ -428,6 +428,8 @@ SETTINGS = {
     "search_5": "exponent 1, the same after 5 tests",
     "cooling_9": "exponent 1, rate × .9 for each missed test",
     "cooling_7": "exponent 1, rate × .7 for each missed test",
+    "mean_passed": "exponent 1, tested at the mean of the parameters since the last test; who passes goes on from there",
+    "mean_always": "exponent 1, the same, and all go on from there",
 }
 """Runs of four replicas, in words."""
 
@@ -439,12 +441,9 @@ def reach() -> list[str]:
     rows = []
     for method, name in METHODS.items():
         own = _of(passed, run=method)
-        counts = [sum(length >= least for length in _reached(own)) for least in lengths]
-        rows.append([name, *map(str, counts), _furthest(own)])
-    own = _of(passed, run="msgd_cr")
-    budget = int(own["budget"].iloc[0])
-    counts = [sum(length >= least for length in _reached(own, budget)) for least in lengths]
-    rows.append([f"MSGD-CR, {budget:,} updates", *map(str, counts), _furthest(own, budget)])
+        for budget in sorted({BUDGET, int(own["budget"].iloc[0])}):
+            counts = [sum(length >= least for length in _reached(own, budget)) for least in lengths]
+            rows.append([f"{name}, {budget:,} updates", *map(str, counts), _furthest(own, budget)])
     return markdown(["passed by, of ten", *map(str, lengths), "longest length of each"], rows)
 
 
