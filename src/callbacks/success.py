@@ -1,17 +1,12 @@
 """The success test: who solved the task leaves, unless all are to go on."""
 
-import os
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 
 from src.rundir import BUDGET, DIVERGED, SOLVED
 from src.training.module import Training
 from tasks.data import evaluation_batch
-
-
-MODE = int(os.environ.get("AVERAGE", "0"))
 
 
 class Success(pl.Callback):
@@ -23,11 +18,6 @@ class Success(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
         population = module.population
-        theta = population.stack.theta_AP
-        if getattr(self, "sum", None) is None or self.sum.shape != theta.shape:
-            self.sum, self.count = torch.zeros_like(theta), 0
-        self.sum += theta
-        self.count += 1
         if module.task.epochs:
             population.read("check")
             population.leave(module.spent_R[population.live], BUDGET)
@@ -60,15 +50,7 @@ class Success(pl.Callback):
     def test(self, module: Training, full: bool) -> None:
         """Tests the living, each at its own stage; who has solved the task leaves unless ``success.leave`` is false."""
         population = module.population
-        theta = population.stack.theta_AP
-        raw = theta.clone()
-        if MODE:
-            theta.copy_(self.sum / self.count)
         passed_A = module.test(list(range(len(population.live))), full)
-        if MODE == 1:
-            back = torch.as_tensor(~passed_A)
-            theta[back] = raw[back]
-        self.sum, self.count = None, 0
         population.read("check")
         solved_A = module.stages.judge(population, passed_A, regular=not full)
         population.solve(solved_A)
