@@ -31,6 +31,7 @@ from src.storage import DamagedFile
 from src.training.checkpoint_io import DurableCheckpoints
 from src.training.data import Sequences
 from src.training.module import Training, uncut
+from src.training.penalty import RECURRENT
 from src.training.success import SuccessTest
 from src.training.update import Method
 
@@ -70,7 +71,7 @@ def build(cfg: DictConfig) -> Experiment:
         Network.start(build_architecture(cfg.cell), task, seeds),
         population,
         success,
-        Method(direction, callbacks["clipping"].clip, optimizer),
+        Method(direction, callbacks["clipping"].clip, optimizer, cfg.optimizer.get("penalised") or RECURRENT),
         max_steps=cfg.trainer.max_steps,
         max_epochs=cfg.trainer.max_epochs,
         config=OmegaConf.to_container(cfg, resolve=False),  # type: ignore[arg-type]
@@ -99,6 +100,9 @@ def settings(cfg: DictConfig, direction: Direction) -> dict[str, float]:
     for name, if_null in wanted.items():
         value = cfg.optimizer.get(name)
         found[name] = if_null if value is None else value
+    for name in ("alpha_decay", "l1", "l2"):
+        if cfg.optimizer.get(name):  # an update asks for them: what nobody has costs nothing
+            found[name] = cfg.optimizer[name]
     return found
 
 
