@@ -32,8 +32,10 @@ from src.training.checkpoint_io import DurableCheckpoints
 from src.training.data import Sequences
 from src.training.module import Training, uncut
 from src.training.penalty import RECURRENT
+from src.training.stages import OneStage
 from src.training.success import SuccessTest
 from src.training.update import Method
+from tasks.task import MEMORYLESS
 
 
 @dataclass
@@ -196,10 +198,17 @@ def _run(cfg: DictConfig, own: RunDirectory) -> Population:
     report(cfg, lightning, module)
     rows = results_rows(module.population, module.config, module.task.graded)
     budget = None if in_sweep() else module.max_steps
-    closing_table(rows, own.path, module.task.graded, short=packed is not None, budget=budget)
+    closing_table(rows, own.path, module.task.graded, packed is not None, budget, memoryless(module))
     if module.population.interrupt is None:
         own.close()
     return module.population
+
+
+def memoryless(module: Training) -> float | None:
+    """The loss of answers without memory, where the task knows it and all updates are of its length."""
+    if not module.task.graded or not isinstance(module.stages, OneStage):
+        return None
+    return module.task.yardsticks().get(MEMORYLESS)
 
 
 def report(cfg: DictConfig, lightning: pl.Trainer, module: Training) -> None:
