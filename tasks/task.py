@@ -4,6 +4,7 @@ Shapes: R replicas, T steps, B sequences, I inputs, O outputs; ``l`` is the leng
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from copy import copy
 from enum import Enum
 from math import ceil, floor
@@ -15,6 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 CROSS_ENTROPY, HINGE, SQUARED_ERROR = "cross_entropy", "hinge", "squared_error"
+
+MEMORYLESS = "memoryless"
+"""The yardstick of who has forgotten what the task asks for, and otherwise answers as well as can be."""
 
 
 class Split(Enum):
@@ -106,9 +110,21 @@ class Task(ABC):
         """Mean over the sequences and, with targets at every step, over each replica's ``length_R`` steps: loss_R."""
 
     def yardsticks(self) -> dict[str, float]:
-        """Losses on fresh sequences of what needs no network, by column of loss.csv: what a loss can be compared with.
-        Only of tasks whose answers are neither right nor wrong."""
+        """Losses on fresh sequences of what needs no network, by name: what a loss can be compared with.
+
+        Of a task whose answers are neither right nor wrong the names are columns of loss.csv. Of another task figures
+        of the loss have a line at :data:`MEMORYLESS`, if it has one.
+        """
         return {}
+
+    def over_lengths(self, value: Callable[[int], float]) -> float:
+        """The mean of a function of l over all lengths that a mini-batch may have."""
+        longest = self.length if self.max_length is None else self.max_length
+        means = []
+        for nominal in range(self.length, longest + 1):
+            spread = max(1, floor(round(self.stretch * nominal, 9)))
+            means.append(sum(value(nominal + extra) for extra in range(spread)) / spread)
+        return sum(means) / len(means)
 
     @property
     def loss_form(self) -> str | None:

@@ -26,11 +26,17 @@ TASKS = sorted(p.stem for p in (ROOT / "conf" / "task").glob("*.yaml") if "price
 METHODS = ["msgd", "msgd_c", "msgd_cr"]
 SIMPLEX = ["simplex", "simplex_switching"]
 TORCH = ["adadelta", "adagrad", "adam", "rmsprop", "sgd_momentum"]  # torch's optimizers
-AUTOGRAD = ["gru"]  # cells without Ω
+AUTOGRAD = ["gru"]  # cells that autograd takes back
+WITHOUT_OMEGA = [*AUTOGRAD, "echo_state"]
 HERE = ["logger=none", "~callbacks.progress", "~callbacks.figure", "trainer.accelerator=cpu"]
 EXPERIMENTS = sorted(p.stem for p in (ROOT / "conf" / "experiment").glob("*.yaml"))
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+
+
+def is_refused(cell: str, method: str) -> bool:
+    """Whether a method asks for what a cell does not have: Ω, or gradients of what is not learned."""
+    return cell in WITHOUT_OMEGA if method == "msgd_cr" else cell == "echo_state" and method in SIMPLEX
 
 
 def compose(*overrides: str) -> DictConfig:

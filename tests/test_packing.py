@@ -39,6 +39,16 @@ PACKS = {
         ["optimizer=msgd_cr", "cell=basic_tanh", "seed=5", "optimizer.half_life=30"],
         ["optimizer=msgd_cr", "cell=spectral", "optimizer.alpha=1", "replicas=3", "task.max_length=25"],
     ],
+    "penalties and a falling α": [
+        ["optimizer=msgd_c", "optimizer.l1=.01"],
+        ["optimizer=msgd_cr", "optimizer.l2=.1", "optimizer.alpha_decay=.3", "task.length=14"],
+        ["optimizer=msgd_cr", "cell=basic_tanh", "seed=5"],
+    ],
+    "starts": [["cell=irnn"], ["cell=orthogonal", "task.length=14"], ["cell=smart_tanh", "seed=3"]],
+    "echo states": [
+        ["cell=echo_state", "optimizer=msgd_c"],
+        ["cell=echo_state", "optimizer=msgd", "task.length=15", "cell.spectral_radius=.8"],
+    ],
     "activations": [["cell=basic_tanh"], ["cell=basic_tanh", "cell.activation=relu"], ["cell=sigmoid"]],
     "LSTM": [["cell=lstm"], ["cell=lstm", "task.length=23", "optimizer.alpha=0"], ["cell=lstm", "seed=9"]],
     "simplex": [["optimizer=simplex_switching"], ["optimizer=simplex_switching", "optimizer.psi=.4", "task.length=15"]],

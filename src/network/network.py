@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from src.cells import State, Weights
 from src.directions import Combination, Copies, Direction, Draws, Product, Tape
 from src.linalg import matmul
-from src.network.architecture import Architecture, dense_name, layer_name, layer_suffix
+from src.network.architecture import ALL, Architecture, dense_name, layer_name, layer_suffix
 from src.recurrence import Pass, Target, add_noise, combine, learn, linear, recur
 from tasks.batch import Batch
 from tasks.draws import Stream
@@ -296,6 +296,16 @@ class Network(nn.Module):
     def recurrent(self) -> list[nn.Parameter]:
         """W of every layer."""
         return [self.get_parameter(layer_name("W", layer)) for layer in range(self.architecture.layers)]
+
+    def matrices(self) -> list[nn.Parameter]:
+        """Every weight that is no bias."""
+        return [p for p in self.parameters() if p.ndim > 2]
+
+    def frozen(self) -> list[nn.Parameter]:
+        """The parameters that training does not change."""
+        if self.architecture.learned == ALL:
+            return []
+        return [p for name, p in self.named_parameters() if not self.architecture.is_learned(name)]
 
 
 def _numbers(x: Tensor, D: Tensor) -> Tensor:

@@ -25,7 +25,12 @@ NUMBERS = {
 
 
 def closing_table(
-    rows: Sequence[Sequence[Any]], directory: Path, graded: bool, short: bool = False, budget: int | None = None
+    rows: Sequence[Sequence[Any]],
+    directory: Path,
+    graded: bool,
+    short: bool = False,
+    budget: int | None = None,
+    memoryless: float | None = None,
 ) -> None:
     """Prints one row per replica, the success rate, and where things are.
 
@@ -34,6 +39,7 @@ def closing_table(
         graded: whether answers are right or wrong.
         short: only one line, where there are many runs.
         budget: updates of a single run: what came of it is then said in words.
+        memoryless: the loss of answers without memory, where it is known.
     """
     results = [dict(zip(RESULTS, row, strict=True)) for row in rows]
     console = Console()
@@ -43,6 +49,8 @@ def closing_table(
     console.print(table(results))
     if graded:
         console.print(rate(results), highlight=False)
+    if memoryless is not None:
+        console.print(f"Answers without memory have a loss of {memoryless:.3g}.", highlight=False)
     if graded and budget is not None:
         for line in in_words(results, directory, budget):
             console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -15,7 +15,9 @@ from src.intervals import wilson
 from src.results.collect import LOSSES as LOSS_COLUMNS
 from src.results.collect import Config, Replica, by_config
 from src.results.comparison import differing
+from src.results.reach import growing
 from src.rundir import DIVERGED, INTERRUPTED, PLATEAU, RESULTS
+from tasks.task import MEMORYLESS
 
 SUCCESS_RATE = (
     "task",
@@ -122,6 +124,13 @@ def yardsticks(task: dict[str, Any]) -> dict[str, float]:
     except hydra.errors.HydraException:
         found = {}
     return dict.fromkeys(YARDSTICKS, math.nan) | found
+
+
+def memoryless(replica: Replica) -> float:
+    """The loss of answers without memory on a replica's task; NaN where it is not known, or lengths grow."""
+    if not replica.graded or growing([replica]):
+        return math.nan
+    return yardsticks(replica.task).get(MEMORYLESS, math.nan)
 
 
 @lru_cache(maxsize=32)
