@@ -10,7 +10,7 @@
 #include "arguments.h"
 
 #define ALWAYS_INLINE __attribute__((always_inline)) inline
-#define UNROLL _Pragma("GCC unroll 8")  // early, so that sums stay in registers
+#define UNROLL _Pragma("GCC unroll 16")  // early, so that sums stay in registers
 
 #if defined(__AVX512F__)
 constexpr int LANES = 16, BLOCK_ROWS = 6, BLOCK_VECTORS = 4;  // 20 of 32 registers hold sums
