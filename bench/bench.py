@@ -9,8 +9,8 @@ Temporal order, 20 sequences, 50 units. Every number is the median of interleave
 (d)  our reference recurrence through Trainer.fit, with everything the program does besides
 (e)  ours, fused: the bare update, and through Trainer.fit; a 2000th of a success test is in every fitted update
 
-``share`` is that of (e) bare in the multiply-adds a second that the machine makes at all, from registers, ``of product``
-in those of the best matrix product; an update counts as 3 H² B T of them, LSTM's as 12.
+``share`` is that of (e) bare in the multiply-adds a second that the machine makes at all, from registers, and
+``of product`` in those of the best matrix product. An update counts as 3 H² B T of them, LSTM's as 12.
 """
 
 import argparse
@@ -147,7 +147,7 @@ def product_rate() -> float:
 
 
 def bound() -> dict[str, float]:
-    """Multiply-adds a second in registers on all cores, by lanes of a vector: no product of such vectors can be faster."""
+    """Multiply-adds a second in registers on all cores, by lanes of a vector. No product is faster."""
     library, found = cpu.library(), {}
     for lanes in sorted({library.lanes(), min(8, library.lanes())}):
         best = 0.0
@@ -234,7 +234,8 @@ def table(results: dict[tuple[str, str, int, int, str], dict[str, float]], rate:
         d, e, f = get("d, fit", replicas, "msgd_c"), get("e, bare"), get("e, fit")
         work = (3 if cell == "tanh" else 12) * 50**2 * 20 * length  # multiply-adds of a replica's update
         numbers = [f"{x:.0f}" for x in (a, b, b2, c, d, e, f)]
-        ratios = [f"{x:.1f}" for x in (f / b, f / b2, e / c)] + [f"{e * work / x:.0%}" for x in (most, rate)] + [f"{f / e:.0%}"]
+        shares = e * work / most, e * work / rate, f / e
+        ratios = [f"{x:.1f}" for x in (f / b, f / b2, e / c)] + [f"{x:.0%}" for x in shares]
         shown.add_row(cell, str(length), str(replicas), method, *numbers, *ratios)
     return shown
 
@@ -267,7 +268,7 @@ def main() -> None:
     results = {key: {"median": median(each), "least": min(each), "largest": max(each)} for key, each in seconds.items()}
     console.print(table(results, rate, max(most.values())))
     for lanes, each in most.items():
-        console.print(f"bound: {each / 1e9:.0f} thousand million multiply-adds a second, {lanes} at a time, {CORES} cores")
+        console.print(f"bound, {lanes} lanes: {each / 1e9:.0f} thousand million a second on {CORES} cores")
     console.print(f"best matrix product: {rate / 1e9:.0f} thousand million multiply-adds a second on {CORES} cores")
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
     names = "torch", "numpy", "pytorch-lightning", *(["jax"] if any(key[0] == "c" for key in results) else [])
