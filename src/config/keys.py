@@ -120,7 +120,7 @@ KEYS = (
     Key("optimizer.clip", above_zero(optional=True), required=True, packable=True),
     Key("optimizer.alpha", FROM_ZERO, required=True, packable=True),
     Key("optimizer.alpha_decay", FROM_ZERO_OR_NULL, packable=True),
-    Key("optimizer.omega", choice("squared", "plain")),
+    Key("optimizer.omega", choice("squared", "plain"), packable=True),
     Key("optimizer.l1", FROM_ZERO_OR_NULL, packable=True),
     Key("optimizer.l2", FROM_ZERO_OR_NULL, packable=True),
     Key("optimizer.penalised", choice("W", "all", optional=True)),

@@ -124,8 +124,8 @@ void add_omega(const Call& c, Index r, const Sums& all, float* total, Scratch& s
     const Sizes z(c);
     const Room room(c, z);
     const Index pairs = std::max<Index>(1, all.pairs);
-    c.omega[r] = static_cast<float>(all.excess / static_cast<double>(c.form == SQUARED ? pairs : c.B));
-    const float factor = c.form == SQUARED ? c.alpha[r] / static_cast<float>(pairs) : c.alpha[r];
+    c.omega[r] = static_cast<float>(all.excess / static_cast<double>(c.form[r] == SQUARED ? pairs : c.B));
+    const float factor = c.form[r] == SQUARED ? c.alpha[r] / static_cast<float>(pairs) : c.alpha[r];
     float* by_omega = total + room.W;
     if (!c.lstm) by_omega = times_symmetric(c.W + r * c.W_next, by_omega, z, scratch);
     add_to(total, factor, by_omega, z.H * z.width);
