@@ -173,6 +173,9 @@ def _run(cfg: DictConfig, own: RunDirectory) -> Population:
     cfg.recurrence = settle_recurrence(cfg)
     experiment = build(cfg)
     module = experiment.module
+    about = module.task.about()
+    if about is not None:
+        say(about)
     packed = seat()
     if packed is not None:
         module.work = packed.work
@@ -192,7 +195,7 @@ def _run(cfg: DictConfig, own: RunDirectory) -> Population:
     report(cfg, lightning, module)
     rows = results_rows(module.population, module.config, module.task.graded)
     budget = None if in_sweep() else module.max_steps
-    closing_table(rows, own.path, module.task.graded, short=packed is not None, budget=budget)
+    closing_table(rows, own.path, module.task.graded, packed is not None, budget, module.task)
     if module.population.interrupt is None:
         own.close()
     return module.population

@@ -16,6 +16,7 @@ from src.config.rules import (
     BELOW_ONE,
     COUNTS,
     DIRECTORY,
+    FILE,
     FLAG,
     FRACTION,
     FROM_ZERO,
@@ -93,6 +94,9 @@ KEYS = (
     Key("task.predict", choice("first", "every")),
     Key("task.values", whole(1)),
     Key("task.items", whole(1)),
+    Key("task.path", FILE),
+    Key("task.characters", whole(1, optional=True)),
+    Key("task.symbols", whole(2)),
     # what learns
     Key("cell._target_", required=True),
     Key("cell.name", required=True, packable=True),
@@ -107,6 +111,7 @@ KEYS = (
     Key("cell.dense", whole(0)),
     Key("cell.dense_size", whole(1, optional=True)),
     Key("cell.noise", FROM_ZERO),
+    Key("cell.dropout", BELOW_ONE),
     # how it learns
     Key("optimizer.name", required=True, packable=True),
     Key("optimizer.lr", above_zero(), required=True, packable=True),
