@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from src.cells import Cell
 from tasks.draws import Stream, generator
 
-KEYS = ("layers", "dense", "dense_size", "noise")
+KEYS = ("layers", "dense", "dense_size", "noise", "dropout")
 """Keys of a cell's file that belong to the network, whatever the cell."""
 
 
@@ -25,6 +25,8 @@ class Architecture:
         dense: tanh layers before them, without recurrence (M19: 2).
         dense_size: units of each; H if not given.
         noise: standard deviation of the Gaussian noise added to what goes from layer to layer in training (M19).
+        dropout: share of the units that each layer hands on as 0 in training, to the next one or to the readout; what
+            goes from step to step is left as it is (Zaremba, Sutskever & Vinyals, 2014; O).
     """
 
     cell: Cell
@@ -32,6 +34,7 @@ class Architecture:
     dense: int = 0
     dense_size: int | None = None
     noise: float = 0.0
+    dropout: float = 0.0
 
     @property
     def stacked(self) -> bool:
