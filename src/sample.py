@@ -94,12 +94,13 @@ def sample(directory: Path, how: Sampling) -> str:
     alphabet = population.keepsake.get("alphabet")
     if alphabet is None:
         raise ConfigurationError([f"{directory}: {population.config.task.name} is no text; train with task=text"])
-    prime = symbols(how.prime, alphabet)
+    prime = how.prime or ("\n" if "\n" in alphabet else alphabet[0])
+    read = symbols(prime, alphabet)
     network = network_of(population, how.replica)
     population.config.trainer.accelerator = "cpu"
     settle_recurrence(population.config)
-    written = continuation(network, prime, how)
-    return how.prime + "".join(alphabet[symbol - 1] for symbol in written)
+    written = continuation(network, read, how)
+    return prime + "".join(alphabet[symbol - 1] for symbol in written)
 
 
 def main() -> None:

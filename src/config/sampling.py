@@ -21,14 +21,14 @@ class Sampling:
     Args:
         length: characters.
         temperature: outputs are divided by it before the softmax; 0: always the most likely character.
-        prime: what the network reads first.
+        prime: what the network reads first; None: the end of a line, or the first character that it knows.
         seed: of the draws.
         replica: seed of the network in its run; None: the first one.
     """
 
     length: int = 500
     temperature: float = 1.0
-    prime: str = "\n"
+    prime: str | None = None
     seed: int = 0
     replica: int | None = None
 

@@ -106,8 +106,8 @@ class Training(pl.LightningModule):
         population.leave(recurrence.ask(diverged_A).tolist(), DIVERGED)
 
     def parts(self, data: Batch, borders: list[int], replicas: list[int]) -> None:
-        """Makes an update of each part of these replicas' sequences; the state is carried over, from the epoch before too
-        where the sequences go on."""
+        """Makes an update of each part of these replicas' sequences. The state is carried over from part to part, and
+        from the epoch before where the sequences go on."""
         population = self.population
         goes_on = self.task.continues(int(population.epochs[replicas[0]]))
         carry = self.carried.take(replicas, self.network.W.device) if goes_on else Carry()
