@@ -1,6 +1,6 @@
 """R networks side by side: dense layers if there are any, recurrent layers, readout."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from src.cells import State, Weights
 from src.directions import Combination, Copies, Direction, Draws, Product, Tape
 from src.linalg import matmul, sent
 from src.network.architecture import Architecture, dense_name, layer_name, layer_suffix
+from src.network.disturbance import CALM, Disturbance, Noise
 from src.recurrence import Pass, Target, add_noise, combine, learn, linear, recur
 from tasks.batch import Batch
 from tasks.draws import Stream, generator, kept
@@ -18,37 +19,6 @@ from tasks.task import Task
 
 CHUNK = 100
 """Steps taken at a time when no gradient is wanted: bounds the memory of tests on long sequences."""
-
-Noise = Callable[[int, Tensor], Tensor]
-"""Changes a layer's output in training; called with the layer's index, from 0 at the input, and its output RTBH."""
-
-
-@dataclass(frozen=True)
-class Disturbance:
-    """What happens in training to what layers hand on; what goes from step to step is left as it is.
-
-    Args:
-        noise: added between layers.
-        dropout: drops units between layers and before the readout.
-    """
-
-    noise: Noise | None = None
-    dropout: Noise | None = None
-
-    def between(self, layer: int, x_RTBH: Tensor) -> Tensor:
-        """What the next layer gets."""
-        x_RTBH = x_RTBH if self.noise is None else self.noise(layer, x_RTBH)
-        return self.before_readout(layer, x_RTBH)
-
-    def before_readout(self, layer: int, h: Tensor) -> Tensor:
-        """What the readout gets: of all steps, RTBH, or of one, RBH."""
-        if self.dropout is None:
-            return h
-        return self.dropout(layer, h) if h.ndim == 4 else self.dropout(layer, h[:, None])[:, 0]
-
-
-CALM = Disturbance()
-"""Outside training nothing is disturbed."""
 
 
 @dataclass
