@@ -179,6 +179,9 @@ def _run(cfg: DictConfig, own: RunDirectory) -> Population:
     cfg.recurrence = settle_recurrence(cfg)
     experiment = build(cfg)
     module = experiment.module
+    about = module.task.about()
+    if about is not None:
+        say(about)
     packed = seat()
     if packed is not None:
         module.work = packed.work
@@ -198,7 +201,15 @@ def _run(cfg: DictConfig, own: RunDirectory) -> Population:
     report(cfg, lightning, module)
     rows = results_rows(module.population, module.config, module.task.graded)
     budget = None if in_sweep() else module.max_steps
-    closing_table(rows, own.path, module.task.graded, packed is not None, budget, memoryless(module))
+    closing_table(
+        rows,
+        own.path,
+        module.task.graded,
+        packed is not None,
+        budget,
+        memoryless=memoryless(module),
+        task=module.task,
+    )
     if module.population.interrupt is None:
         own.close()
     return module.population

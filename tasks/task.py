@@ -52,6 +52,8 @@ class Task(ABC):
     """Whether a replica learns from the same ``batch_size`` sequences in every epoch, not from fresh ones for ever."""
     graded: ClassVar[bool] = True
     """Whether answers are right or wrong, so that a replica can solve the task; else only its loss is known."""
+    in_bits: ClassVar[bool] = False
+    """Whether people read its loss in bits, not in nats."""
     judged: str = "last"
     """With targets at every step: whether the answer at the ``last`` step decides what is wrong, or ``every`` one."""
 
@@ -81,6 +83,16 @@ class Task(ABC):
         """Whether mini-batches differ in length."""
         return self.max_length is not None or self.stretch > 0
 
+    @property
+    def rounds(self) -> int:
+        """Epochs after which the same sequences come again."""
+        return 1
+
+    @property
+    def held(self) -> int:
+        """Bytes that it holds, however many replicas there are."""
+        return 0
+
     def draw_length(self, draws: np.random.Generator) -> int:
         """l of one mini-batch: first L, then its stretch."""
         nominal = self.length
@@ -104,6 +116,24 @@ class Task(ABC):
         Returns:
             inputs_TB (symbols, integers) or inputs_TBI (float32), and target_B, or target_TB if ``every_step``.
         """
+
+    def epoch(self, number: int, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Sequences and targets of one epoch, from 0; the same ones in each unless a task has more of them."""
+        return self.draw(self.length, self.batch_size, draws, Split.TRAIN)
+
+    def continues(self, number: int) -> bool:
+        """Whether the sequences of this epoch go on where those of the epoch before have ended, so that the state is
+        carried over."""
+        return number % self.rounds != 0
+
+    def about(self) -> str | None:
+        """One line that is printed before training: what is learned from; None: the name says it."""
+        return None
+
+    def keepsake(self) -> dict[str, str]:
+        """What a checkpoint keeps beside the parameters, because they mean nothing without it; a run goes on only with
+        the same."""
+        return {}
 
     @abstractmethod
     def loss(self, output: Tensor, target: Tensor, length_R: Tensor | None = None) -> Tensor:

@@ -213,6 +213,8 @@ def test_every_experiment_composes_and_runs(experiment, tmp_path):
     cfg = compose(f"experiment={experiment}", *small)
     if cfg.task.name == "price":  # sequences of 20 000 steps of 128 inputs
         cfg.task.update(length=500, window=9)
+    if cfg.task.name == "text":  # an epoch of six parts
+        cfg.task.update(length=6 * cfg.callbacks.truncated_bptt.steps, characters=20_000)
     assert check(cfg) == []
     assert run(cfg, tmp_path).updates.tolist() == [6, 6]
 

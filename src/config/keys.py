@@ -16,6 +16,7 @@ from src.config.rules import (
     BELOW_ONE,
     COUNTS,
     DIRECTORY,
+    FILE,
     FLAG,
     FRACTION,
     FROM_ZERO,
@@ -94,6 +95,9 @@ KEYS = (
     Key("task.predict", choice("first", "every")),
     Key("task.values", whole(1)),
     Key("task.items", whole(1)),
+    Key("task.path", FILE),
+    Key("task.characters", whole(1, optional=True)),
+    Key("task.symbols", whole(2)),
     # what learns
     Key("cell._target_", required=True),
     Key("cell.name", required=True, packable=True),
@@ -113,6 +117,7 @@ KEYS = (
     Key("cell.start.std", above_zero()),
     Key("cell.start.scale", above_zero()),
     Key("cell.start.gain", above_zero()),
+    Key("cell.dropout", BELOW_ONE),
     # how it learns
     Key("optimizer.name", required=True, packable=True),
     Key("optimizer.lr", above_zero(), required=True, packable=True),

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from src.cells import Cell
 from tasks.draws import Stream, generator
 
-KEYS = ("layers", "dense", "dense_size", "noise", "learned")
+KEYS = ("layers", "dense", "dense_size", "noise", "dropout", "learned")
 """Keys of a cell's file that belong to the network, whatever the cell."""
 
 ALL, READOUT = "all", "readout"
@@ -32,6 +32,8 @@ class Architecture:
         dense_size: units of each; H if not given.
         noise: standard deviation of the Gaussian noise added to what goes from layer to layer in training (M19).
         learned: ``all``, or ``readout``: all parameters but W_out and b_out stay as they start (Jaeger, 2001).
+        dropout: share of the units that each layer hands on as 0 in training, to the next one or to the readout; what
+            goes from step to step is left as it is (Zaremba, Sutskever & Vinyals, 2014; O).
     """
 
     cell: Cell
@@ -39,6 +41,7 @@ class Architecture:
     dense: int = 0
     dense_size: int | None = None
     noise: float = 0.0
+    dropout: float = 0.0
     learned: str = ALL
 
     def is_learned(self, name: str) -> bool:
