@@ -22,6 +22,7 @@ class Stream(IntEnum):
     BETA = 4  # weights of the simplex direction; index: update
     NOISE = 5  # noise inside a network; index: update
     EVALUATION = 6  # sequences of an evaluation, and their lengths; index: nominal length
+    RECORDS = 16  # patients: index 0: synthetic ones, a part each; 1: their folds; 2: shuffled outcomes; 3: resamples
 
 
 DRAW = 16

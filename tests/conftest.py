@@ -22,7 +22,8 @@ from src.run import Experiment, trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 CELLS = sorted(p.stem for p in (ROOT / "conf" / "cell").glob("*.yaml"))
-TASKS = sorted(p.stem for p in (ROOT / "conf" / "task").glob("*.yaml") if "price" not in p.stem)  # yes or no
+TASKS = sorted(p.stem for p in (ROOT / "conf" / "task").glob("*.yaml"))
+TASKS = [name for name in TASKS if not name.startswith(("price", "records"))]  # yes or no
 METHODS = ["msgd", "msgd_c", "msgd_cr"]
 SIMPLEX = ["simplex", "simplex_switching"]
 TORCH = ["adadelta", "adagrad", "adam", "rmsprop", "sgd_momentum"]  # torch's optimizers
