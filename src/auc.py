@@ -33,7 +33,7 @@ def auc(score_N: np.ndarray, positive_N: np.ndarray, count_BN: np.ndarray | None
 
 
 def resamples(cases: int, seed: int, samples: int = RESAMPLES) -> np.ndarray:
-    """How often each case is drawn in bootstrap samples of as many, with replacement: count_BN, a function of the seed."""
+    """How often each case is drawn in bootstrap samples, with replacement: count_BN, a function of the seed."""
     draws = generator(seed, Stream.RECORDS, 3)
     return draws.multinomial(cases, np.full(cases, 1 / cases), size=samples)
 

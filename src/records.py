@@ -1,4 +1,4 @@
-"""python -m src.records DIR...: how well risks are ranked in the folds of patient records, pooled, with intervals."""
+"""python -m src.records DIR...: how well patients are ranked by risk, all folds pooled: AUC with its interval."""
 
 import argparse
 import sys
@@ -26,6 +26,9 @@ FOLD = "task.fold"
 SCORES = "scores"
 """Stem of the table with one row per patient and whatever gave the patient a score."""
 
+AREAS = "auc"
+"""Stem of the table of areas under the ROC curve."""
+
 NETWORK, LAST_VISIT = "network", "last visit"
 """What gives scores: each replica, and a logistic regression that sees the last visit alone."""
 
@@ -39,6 +42,7 @@ class Fold:
     score_RN: np.ndarray
 
 
+@torch.no_grad()
 def risks(population: Trained, task: Records) -> np.ndarray:
     """The answer of each replica for each patient of its fold, score_RN; one that is no number counts as 0."""
     cases = task.test
@@ -167,8 +171,13 @@ def show(found: pd.DataFrame, folds: Sequence[Fold], names: Sequence[str]) -> No
     console.print(printed, highlight=False)
 
 
+def _typed(value: object) -> str:
+    """A value as it is typed."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def pool(directories: Sequence[Path], out: Path) -> pd.DataFrame:
-    """Writes scores.csv, prints the areas of each configuration, and returns them.
+    """Writes scores.csv and auc.csv, prints the areas of each configuration, and returns them.
 
     Raises:
         ConfigurationError: as :func:`read` and :func:`regression`.
@@ -183,13 +192,15 @@ def pool(directories: Sequence[Path], out: Path) -> pd.DataFrame:
         values |= {key: known.get(key) for key in keys}
         table = scores(folds)
         area = areas(table, folds[0].task.data_seed)
-        show(area, folds, [f"{key} {value}".lower() for key, value in values.items()])
+        show(area, folds, [f"{key}={_typed(value)}" for key, value in values.items()])
         tables.append(table.assign(**values))
         found.append(area.assign(**values))
     out.mkdir(parents=True, exist_ok=True)
     write_frame(pd.concat(tables), table_file(out, SCORES))
-    print(f"in {out}: {SCORES}.csv")
-    return pd.concat(found, ignore_index=True)
+    joined = pd.concat(found, ignore_index=True)
+    write_frame(joined, table_file(out, AREAS))
+    print(f"in {out}: {SCORES}.csv, {AREAS}.csv")
+    return joined
 
 
 def main() -> None:
@@ -198,7 +209,6 @@ def main() -> None:
     parser.add_argument("directories", metavar="DIR", nargs="+", type=Path, help="searched for runs at any depth")
     parser.add_argument("--out", type=Path, help="where to write; default: the first DIR")
     arguments = parser.parse_args()
-    torch.set_grad_enabled(False)
     try:
         pool(arguments.directories, arguments.out or arguments.directories[0])
     except ConfigurationError as problem:

@@ -1,9 +1,9 @@
 """A synthetic cohort: nobody's data. It has the columns of the patient record that G16 prints, and irregular visits.
 
-What is planted: in the first years some patients have two flares, one of the blood (hematological) and one of the joints
-(arthritis), each at one visit. Where the flare of the blood came first damage follows for half of them. Neither flare
-alone, nor both in the other order, nor anything at the last visit foretells it. All numbers are ours, and of no medical
-meaning.
+What is planted: in the first years some patients have two flares, one of the blood (hematological) and one of the
+joints (arthritis), each at one visit. Where the flare of the blood came first damage follows for half of them. Neither
+flare alone, nor both in the other order, nor anything at the last visit foretells it. All numbers are ours, and of no
+medical meaning.
 """
 
 from functools import lru_cache

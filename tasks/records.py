@@ -30,7 +30,7 @@ class Cases:
 
     Args:
         names: of the patients.
-        inputs_TNI: one step per visit, the first at step 0, zeros after the last; float32.
+        inputs_TNI: one step per visit, the first at step 0, zeros after the last; float32. T: most visits of a patient.
         last_N: the step of the last visit.
         damage_N: whether damage followed.
     """
@@ -134,14 +134,17 @@ class Records(Task):
         known = len(cases.names)
         rows = draws.integers(known, size=batch) if split is Split.TRAIN else np.arange(batch) % known
         chosen = cases.select(rows)
-        return chosen.inputs_TNI, self.targets(chosen)
+        visits = len(chosen.inputs_TNI)
+        inputs_TNI = np.zeros((length, *chosen.inputs_TNI.shape[1:]), dtype=np.float32)
+        inputs_TNI[:visits] = chosen.inputs_TNI
+        return inputs_TNI, self.targets(chosen, length)
 
-    def targets(self, cases: Cases) -> np.ndarray:
-        """At the last visit the class's weight, times the steps over which the loss is a mean; below 0: no damage."""
+    def targets(self, cases: Cases, length: int) -> np.ndarray:
+        """The class's weight at the last visit, below 0 without damage, times the steps of which the loss is a mean."""
         without, with_damage = self.weights
-        target_TN = np.zeros(cases.inputs_TNI.shape[:2], dtype=np.float32)
+        target_TN = np.zeros((length, len(cases.names)), dtype=np.float32)
         signed_N = np.where(cases.damage_N, with_damage, -without)
-        target_TN[cases.last_N, np.arange(len(cases.last_N))] = len(target_TN) * signed_N
+        target_TN[cases.last_N, np.arange(len(cases.last_N))] = length * signed_N
         return target_TN
 
     def loss(self, output: Tensor, target: Tensor, length_R: Tensor | None = None) -> Tensor:
@@ -195,7 +198,7 @@ def stratified(damage_N: np.ndarray, folds: int, draws: np.random.Generator) -> 
 
 
 def scaled(patients: list[Patient], train_N: np.ndarray, length: int) -> np.ndarray:
-    """inputs_TNI float32: features, what is missing, the time since the visit before; of the last ``length`` visits.
+    """inputs_TNI float32: features, what is missing, the time since the visit before; of ``length`` visits at most.
 
     Features get mean 0 and standard deviation 1 over the visits of the training part at which they are known, and times
     are divided by their standard deviation there. One that never varies there is left at its size.
@@ -206,7 +209,8 @@ def scaled(patients: list[Patient], train_N: np.ndarray, length: int) -> np.ndar
     mean_F = np.nansum(known_VF, axis=0) / count_F
     std_F = np.sqrt(np.nansum(np.square(known_VF - mean_F), axis=0) / count_F)
     gap_V = np.concatenate([np.diff(patient.time_V) for patient in own])
-    inputs_TNI = np.zeros((length, len(patients), 2 * len(mean_F) + 1), dtype=np.float32)
+    visits = min(length, max(len(patient.time_V) for patient in patients))
+    inputs_TNI = np.zeros((visits, len(patients), 2 * len(mean_F) + 1), dtype=np.float32)
     for n, patient in enumerate(patients):
         missing_VF = np.isnan(patient.value_VF)
         value_VF = np.where(missing_VF, 0.0, (patient.value_VF - mean_F) / _size(std_F))
