@@ -125,6 +125,8 @@ def scores(folds: Sequence[Fold]) -> pd.DataFrame:
 def areas(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     """AUC and its 95 % interval over patients: of a network, the mean over seeds; of the regression; their difference.
 
+    Beside them stand the patients who count, and those of them for whom damage follows.
+
     Every row is of the same bootstrap samples, so that the difference is one of pairs.
 
     Args:
@@ -141,7 +143,9 @@ def areas(table: pd.DataFrame, seed: int) -> pd.DataFrame:
         found[str(name)] = np.mean(each, axis=0)
     found["difference"] = found[NETWORK] - found[LAST_VISIT]
     rows = [(name, value_B[0], *interval(value_B[1:])) for name, value_B in found.items()]
-    return pd.DataFrame(rows, columns=["scored_by", "auc", "ci_low", "ci_high"])
+    patients = table.drop_duplicates("patient")
+    counts = {"patients": len(patients), "damage": int(patients["damage"].sum())}
+    return pd.DataFrame(rows, columns=["scored_by", "auc", "ci_low", "ci_high"]).assign(**counts)
 
 
 def description(task: Records) -> str:
