@@ -8,6 +8,9 @@ Temporal order, 20 sequences, 50 units. Every number is the median of interleave
 (c)  jax: lax.scan under vmap and jit, one update of R networks on the same batch (if jax is there)
 (d)  our reference recurrence through Trainer.fit, with everything the program does besides
 (e)  ours, fused: the bare update, and through Trainer.fit; a 2000th of a success test is in every fitted update
+
+``share`` is that of (e) bare in the multiply-adds a second that the machine makes at all, from registers, and
+``of product`` in those of the best matrix product. An update counts as 3 H² B T of them, LSTM's as 12.
 """
 
 import argparse
@@ -143,6 +146,19 @@ def product_rate() -> float:
     return best
 
 
+def bound() -> dict[str, float]:
+    """Multiply-adds a second in registers on all cores, by lanes of a vector. No product is faster."""
+    library, found = cpu.library(), {}
+    for lanes in sorted({library.lanes(), min(8, library.lanes())}):
+        best = 0.0
+        for _ in range(10):
+            start = perf_counter()
+            done = library.multiply_adds(CORES, lanes, 1_000_000)
+            best = max(best, done / (perf_counter() - start))
+        found[str(lanes)] = best
+    return found
+
+
 def one_thread(arguments: tuple[Any, ...]) -> float:
     return baselines.lightning(*arguments, threads=1, flush=True)
 
@@ -199,11 +215,11 @@ def cases(args: argparse.Namespace, pool: Any) -> dict[tuple[str, str, int, int,
     return found
 
 
-def table(results: dict[tuple[str, str, int, int, str], dict[str, float]], rate: float) -> Table:
+def table(results: dict[tuple[str, str, int, int, str], dict[str, float]], rate: float, most: float) -> Table:
     """One row for each cell, length, number of replicas and method."""
     shown = Table(title="updates x replicas a second; how many times (b), (b2), (c)", title_justify="left")
     columns = ["cell", "length", "replicas", "method", "(a)", "(b)", "(b2)", "(c)", "(d)", "(e) bare", "(e) fit"]
-    for column in [*columns, "fit/b", "fit/b2", "bare/c", "share", "fit/bare"]:
+    for column in [*columns, "fit/b", "fit/b2", "bare/c", "share", "of product", "fit/bare"]:
         shown.add_column(column, justify="right")
     for what, cell, length, replicas, method in results:
         if what != "e, fit":
@@ -218,7 +234,8 @@ def table(results: dict[tuple[str, str, int, int, str], dict[str, float]], rate:
         d, e, f = get("d, fit", replicas, "msgd_c"), get("e, bare"), get("e, fit")
         work = (3 if cell == "tanh" else 12) * 50**2 * 20 * length  # multiply-adds of a replica's update
         numbers = [f"{x:.0f}" for x in (a, b, b2, c, d, e, f)]
-        ratios = [f"{x:.1f}" for x in (f / b, f / b2, e / c)] + [f"{e * work / rate:.0%}", f"{f / e:.0%}"]
+        shares = e * work / most, e * work / rate, f / e
+        ratios = [f"{x:.1f}" for x in (f / b, f / b2, e / c)] + [f"{x:.0%}" for x in shares]
         shown.add_row(cell, str(length), str(replicas), method, *numbers, *ratios)
     return shown
 
@@ -240,14 +257,18 @@ def main() -> None:
     quiet()
     console = Console(width=170)
     with multiprocessing.get_context("spawn").Pool(CORES) as pool:
-        found, seconds, rates = cases(args, pool), {}, []
+        found, seconds, rates, bounds = cases(args, pool), {}, [], []
         for _ in range(args.repeats):
             rates.append(product_rate())
+            bounds.append(bound())
             for key, measure in found.items():
                 seconds.setdefault(key, []).append(measure())
     rate = max(rates)
+    most = {lanes: max(each[lanes] for each in bounds) for lanes in bounds[0]}
     results = {key: {"median": median(each), "least": min(each), "largest": max(each)} for key, each in seconds.items()}
-    console.print(table(results, rate))
+    console.print(table(results, rate, max(most.values())))
+    for lanes, each in most.items():
+        console.print(f"bound, {lanes} lanes: {each / 1e9:.0f} thousand million a second on {CORES} cores")
     console.print(f"best matrix product: {rate / 1e9:.0f} thousand million multiply-adds a second on {CORES} cores")
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
     names = "torch", "numpy", "pytorch-lightning", *(["jax"] if any(key[0] == "c" for key in results) else [])
@@ -257,6 +278,7 @@ def main() -> None:
         "machine": {"processor": processor_name(), "cores": CORES, "system": platform.system()},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in names}},
         "multiply_adds_per_second": rate,
+        "most_multiply_adds_per_second": most,
         "seconds_per_update": [
             dict(zip(("what", "cell", "length", "replicas", "method"), key, strict=True)) | value
             for key, value in results.items()

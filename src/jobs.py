@@ -180,14 +180,18 @@ CHOICES = ("cell", "optimizer", "experiment", "setting")
 
 
 def unchosen(config: DictConfig, overrides: Sequence[str]) -> list[str]:
-    """A price with the cell and the method that suit the other tasks."""
+    """A price or a text with the cell and the method that suit the other tasks."""
     from tasks.price import Price  # NumPy: seconds that --help need not wait for
+    from tasks.text import Text
 
-    if not issubclass(get_class(config.task._target_), Price) or any(key_of(text) in CHOICES for text in overrides):
+    kind = get_class(config.task._target_)
+    if not issubclass(kind, Price | Text) or any(key_of(text) in CHOICES for text in overrides):
         return []
     name = config.task.name
     defaults = f"cell={config.cell.name} and optimizer={config.optimizer.name} are the defaults of other tasks"
     advice = f"python -m src.train task={name} cell=dense_lstm optimizer=adam trainer.max_epochs=200 schedule=parts"
+    if issubclass(kind, Text):
+        advice = f"python -m src.train task={name} setting=text_lstm replicas=1 trainer.max_epochs=30"
     return [f"task={name}: {defaults}; choose them, as in {advice}"]
 
 

@@ -35,6 +35,16 @@ def singular_value(M_XX: Tensor) -> Tensor:
         return torch.where(finite, torch.linalg.matrix_norm(usable, ord=2), torch.nan)
 
 
+def orthogonal(G_HH: Tensor) -> Tensor:
+    """The orthogonal factor of a square matrix, G = Q R with a positive diagonal of R.
+
+    Of normal draws it is uniform over all orthogonal matrices (Mezzadri, 2007).
+    """
+    with one_thread():
+        Q_HH, R_HH = torch.linalg.qr(G_HH)
+    return Q_HH * R_HH.diagonal().sign()
+
+
 def works_ahead(tensor: Tensor) -> bool:
     """Whether it lies on a device that works while the host goes on, so that a number of it would be waited for."""
     return tensor.device.type != "cpu"

@@ -77,7 +77,7 @@ def read(directories: Sequence[Path]) -> dict[Config, list[Fold]]:
     """The folds of each configuration, all of them, and each once.
 
     Raises:
-        ConfigurationError: no runs of patient records; a fold that is missing or there twice.
+        ConfigurationError: no runs of patient records; records that have changed; a fold missing, or there twice.
     """
     found: dict[Config, list[Fold]] = {}
     for run in runs_under(directories):
@@ -85,6 +85,8 @@ def read(directories: Sequence[Path]) -> dict[Config, list[Fold]]:
         task = population.task
         if not isinstance(task, Records):
             continue
+        if population.keepsake.get("records", task.digest) != task.digest:
+            raise ConfigurationError([f"{run}: learned from other records than those that are there now"])
         if INTERRUPTED in set(population.results["status"]):
             print(f"{run}: interrupted; the networks as they were then are used", file=sys.stderr)
         config = Config((key, value) for key, value in science(population.config).items() if key != FOLD)
@@ -148,17 +150,6 @@ def areas(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["scored_by", "auc", "ci_low", "ci_high"]).assign(**counts)
 
 
-def description(task: Records) -> str:
-    """Whose records they are, how many patients count, and how many do not."""
-    damage = int(task.train.damage_N.sum() + task.test.damage_N.sum())
-    data = "SYNTHETIC cohort" if task.path is None else task.path
-    parts = [f"{data}: {len(task.fold_N)} patients, damage follows for {damage}"]
-    parts += [f"left out: {count} {why}" for why, count in task.left_out.items()]
-    if task.shortened:
-        parts.append(f"of {task.shortened} only the last {task.length} visits are read")
-    return "; ".join(parts)
-
-
 def show(found: pd.DataFrame, folds: Sequence[Fold], names: Sequence[str]) -> None:
     """Prints the areas of one configuration.
 
@@ -167,7 +158,7 @@ def show(found: pd.DataFrame, folds: Sequence[Fold], names: Sequence[str]) -> No
     """
     console = Console()
     networks = f"{len(folds[0].seeds)} networks a fold"
-    for line in (description(folds[0].task), f"{', '.join(names)}; {networks}"):
+    for line in (folds[0].task.about(), f"{', '.join(names)}; {networks}"):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     printed = Table("scores of", "AUC", "95 % interval")
     for row in found.itertuples():

@@ -31,8 +31,11 @@ from src.storage import DamagedFile
 from src.training.checkpoint_io import DurableCheckpoints
 from src.training.data import Sequences
 from src.training.module import Training, uncut
+from src.training.penalty import RECURRENT
+from src.training.stages import OneStage
 from src.training.success import SuccessTest
 from src.training.update import Method
+from tasks.task import MEMORYLESS
 
 
 @dataclass
@@ -70,7 +73,7 @@ def build(cfg: DictConfig) -> Experiment:
         Network.start(build_architecture(cfg.cell), task, seeds),
         population,
         success,
-        Method(direction, callbacks["clipping"].clip, optimizer),
+        Method(direction, callbacks["clipping"].clip, optimizer, cfg.optimizer.get("penalised") or RECURRENT),
         max_steps=cfg.trainer.max_steps,
         max_epochs=cfg.trainer.max_epochs,
         config=OmegaConf.to_container(cfg, resolve=False),  # type: ignore[arg-type]
@@ -99,6 +102,9 @@ def settings(cfg: DictConfig, direction: Direction) -> dict[str, float]:
     for name, if_null in wanted.items():
         value = cfg.optimizer.get(name)
         found[name] = if_null if value is None else value
+    for name in ("alpha_decay", "l1", "l2"):
+        if cfg.optimizer.get(name):  # an update asks for them: what nobody has costs nothing
+            found[name] = cfg.optimizer[name]
     return found
 
 
@@ -173,6 +179,9 @@ def _run(cfg: DictConfig, own: RunDirectory) -> Population:
     cfg.recurrence = settle_recurrence(cfg)
     experiment = build(cfg)
     module = experiment.module
+    about = module.task.about()
+    if about is not None:
+        say(about)
     packed = seat()
     if packed is not None:
         module.work = packed.work
@@ -192,10 +201,25 @@ def _run(cfg: DictConfig, own: RunDirectory) -> Population:
     report(cfg, lightning, module)
     rows = results_rows(module.population, module.config, module.task.graded)
     budget = None if in_sweep() else module.max_steps
-    closing_table(rows, own.path, module.task.graded, short=packed is not None, budget=budget)
+    closing_table(
+        rows,
+        own.path,
+        module.task.graded,
+        packed is not None,
+        budget,
+        memoryless=memoryless(module),
+        task=module.task,
+    )
     if module.population.interrupt is None:
         own.close()
     return module.population
+
+
+def memoryless(module: Training) -> float | None:
+    """The loss of answers without memory, where the task knows it and all updates are of its length."""
+    if not module.task.graded or not isinstance(module.stages, OneStage):
+        return None
+    return module.task.yardsticks().get(MEMORYLESS)
 
 
 def report(cfg: DictConfig, lightning: pl.Trainer, module: Training) -> None:

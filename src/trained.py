@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Trained:
     config: DictConfig
     network: Network  # all R
     results: pd.DataFrame  # results.csv, a row a replica
+    keepsake: dict[str, str] = field(default_factory=dict)  # of the task: the alphabet of a text
 
     @property
     def seeds(self) -> list[int]:
@@ -78,7 +79,7 @@ def load_population(directory: str | Path, modules: Sequence[str] = ()) -> Train
             problem = f"{directory}: {part._target_} cannot be found; a module of your own needs PYTHONPATH"
             raise ConfigurationError([problem]) from error
     network = Network(build_architecture(config.cell), found.parameters)
-    return Trained(config, network, outcomes_of(run, found))
+    return Trained(config, network, outcomes_of(run, found), found.keepsake)
 
 
 def outcomes_of(run: RunDirectory, found: Checkpoint) -> pd.DataFrame:

@@ -28,14 +28,9 @@ class TrainingData:
             self._blocks[seed] = known
         return known[2][within]
 
-    def fixed(self, seeds: Sequence[int]) -> Batch:
-        """The sequences of a task that is learned in epochs: the same in each of them."""
-        task = self.task
-        drawn = []
-        for seed in seeds:
-            draws = generator(seed, Stream.DATA, 0)
-            drawn.append(task.draw(task.length, task.batch_size, draws, Split.TRAIN))
-        return collate(drawn)
+    def fixed(self, seeds: Sequence[int], epoch: int = 0) -> Batch:
+        """The sequences of one epoch of a task that is learned in epochs."""
+        return collate([self.task.epoch(epoch, generator(seed, Stream.DATA, 0)) for seed in seeds])
 
     def _draw(self, task: Task, seed: int, index: int) -> list[Pair]:
         """The mini-batches of DRAW updates."""

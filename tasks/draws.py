@@ -22,6 +22,8 @@ class Stream(IntEnum):
     BETA = 4  # weights of the simplex direction; index: update
     NOISE = 5  # noise inside a network; index: update
     EVALUATION = 6  # sequences of an evaluation, and their lengths; index: nominal length
+    DROPOUT = 7  # which units are dropped between layers; index: update
+    SAMPLE = 8  # a text that a network writes; index 0
     RECORDS = 16  # patients: index 0: synthetic ones, a part each; 1: their folds; 2: shuffled outcomes; 3: resamples
 
 
@@ -33,6 +35,17 @@ def normal(draws: np.random.Generator, size: int, std: float = 1.0) -> np.ndarra
     """Normal numbers, float32, four times faster than NumPy's: 65 536 quantiles of equal probability, up to 4.3 std."""
     raw = draws.bit_generator.random_raw(-(-size // 4)).astype("<u8", copy=False)  # type: ignore[attr-defined]
     return (quantiles() * np.float32(std))[raw.view("<u2")[:size]]
+
+
+def kept(draws: np.random.Generator, size: int, dropout: float) -> np.ndarray:
+    """What each of so many units is multiplied by under dropout: 0, or 1 / (1 - dropout); float32.
+
+    Args:
+        dropout: share of units that are dropped, in steps of 2^-16.
+    """
+    raw = draws.bit_generator.random_raw(-(-size // 4)).astype("<u8", copy=False)  # type: ignore[attr-defined]
+    stays = raw.view("<u2")[:size] >= round(dropout * 2**16)
+    return stays.astype(np.float32) * np.float32(1 / (1 - dropout))
 
 
 @cache

@@ -9,6 +9,7 @@ changes no bit of it.
     target            0    0   ±w    0    0          w: the weight of the class; + where damage follows
 """
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -105,6 +106,7 @@ class Records(Task):
         kept, damage_N, self.left_out = observed(found, observation, prediction)
         if shuffled:
             damage_N = generator(data_seed, Stream.RECORDS, 2).permutation(damage_N)
+        self.digest = digest(kept, damage_N)
         self.fold_N = stratified(damage_N, folds, generator(data_seed, Stream.RECORDS, 1))
         train_N = self.fold_N != fold
         inputs_TNI = scaled(kept, train_N, length)
@@ -114,6 +116,23 @@ class Records(Task):
         self.inputs = inputs_TNI.shape[2]
         self.train = everybody.select(np.flatnonzero(train_N))
         self.test = everybody.select(np.flatnonzero(~train_N))
+
+    def about(self) -> str:
+        """Whose records they are, how many patients count, and how many do not."""
+        damage = int(self.train.damage_N.sum() + self.test.damage_N.sum())
+        data = "SYNTHETIC cohort" if self.path is None else self.path
+        parts = [f"{data} ({self.digest}): {len(self.fold_N)} patients, damage follows for {damage}"]
+        parts += [f"left out: {count} {why}" for why, count in self.left_out.items()]
+        if self.shortened:
+            parts.append(f"of {self.shortened} only the last {self.length} visits are read")
+        return "; ".join(parts)
+
+    def keepsake(self) -> dict[str, str]:
+        return {"records": self.digest}
+
+    @property
+    def held(self) -> int:
+        return self.train.inputs_TNI.nbytes + self.test.inputs_TNI.nbytes
 
     @property
     def evaluated(self) -> int:
@@ -177,6 +196,14 @@ def observed(
         kept.append(Patient(each.name, each.time_V[:seen], each.value_VF[:seen], each.damage_V[:seen]))
         damage.append(follows)
     return kept, np.array(damage, dtype=bool), left_out
+
+
+def digest(patients: list[Patient], damage_N: np.ndarray) -> str:
+    """Twelve hexadecimal digits that change with whatever is learned from."""
+    found = hashlib.sha256(damage_N.tobytes())
+    for patient in patients:
+        found.update(patient.name.encode() + patient.time_V.tobytes() + patient.value_VF.tobytes())
+    return found.hexdigest()[:12]
 
 
 def stratified(damage_N: np.ndarray, folds: int, draws: np.random.Generator) -> np.ndarray:

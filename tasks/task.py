@@ -4,6 +4,7 @@ Shapes: R replicas, T steps, B sequences, I inputs, O outputs; ``l`` is the leng
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from copy import copy
 from enum import Enum
 from math import ceil, floor
@@ -15,6 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 CROSS_ENTROPY, HINGE, SQUARED_ERROR = "cross_entropy", "hinge", "squared_error"
+
+MEMORYLESS = "memoryless"
+"""The yardstick of who has forgotten what the task asks for, and otherwise answers as well as can be."""
 
 
 class Split(Enum):
@@ -48,6 +52,8 @@ class Task(ABC):
     """Whether a replica learns from the same ``batch_size`` sequences in every epoch, not from fresh ones for ever."""
     graded: ClassVar[bool] = True
     """Whether answers are right or wrong, so that a replica can solve the task; else only its loss is known."""
+    in_bits: ClassVar[bool] = False
+    """Whether people read its loss in bits, not in nats."""
     judged: str = "last"
     """With targets at every step: whether the answer at the ``last`` step decides what is wrong, or ``every`` one."""
 
@@ -77,6 +83,16 @@ class Task(ABC):
         """Whether mini-batches differ in length."""
         return self.max_length is not None or self.stretch > 0
 
+    @property
+    def rounds(self) -> int:
+        """Epochs after which the same sequences come again."""
+        return 1
+
+    @property
+    def held(self) -> int:
+        """Bytes that it holds, however many replicas there are."""
+        return 0
+
     def draw_length(self, draws: np.random.Generator) -> int:
         """l of one mini-batch: first L, then its stretch."""
         nominal = self.length
@@ -101,14 +117,44 @@ class Task(ABC):
             inputs_TB (symbols, integers) or inputs_TBI (float32), and target_B, or target_TB if ``every_step``.
         """
 
+    def epoch(self, number: int, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Sequences and targets of one epoch, from 0; the same ones in each unless a task has more of them."""
+        return self.draw(self.length, self.batch_size, draws, Split.TRAIN)
+
+    def continues(self, number: int) -> bool:
+        """Whether the sequences of this epoch go on where those of the epoch before have ended, so that the state is
+        carried over."""
+        return number % self.rounds != 0
+
+    def about(self) -> str | None:
+        """One line that is printed before training: what is learned from; None: the name says it."""
+        return None
+
+    def keepsake(self) -> dict[str, str]:
+        """What a checkpoint keeps beside the parameters, because they mean nothing without it; a run goes on only with
+        the same."""
+        return {}
+
     @abstractmethod
     def loss(self, output: Tensor, target: Tensor, length_R: Tensor | None = None) -> Tensor:
         """Mean over the sequences and, with targets at every step, over each replica's ``length_R`` steps: loss_R."""
 
     def yardsticks(self) -> dict[str, float]:
-        """Losses on fresh sequences of what needs no network, by column of loss.csv: what a loss can be compared with.
-        Only of tasks whose answers are neither right nor wrong."""
+        """Losses on fresh sequences of what needs no network, by name: what a loss can be compared with.
+
+        Of a task whose answers are neither right nor wrong the names are columns of loss.csv. Of another task figures
+        of the loss have a line at :data:`MEMORYLESS`, if it has one.
+        """
         return {}
+
+    def over_lengths(self, value: Callable[[int], float]) -> float:
+        """The mean of a function of l over all lengths that a mini-batch may have."""
+        longest = self.length if self.max_length is None else self.max_length
+        means = []
+        for nominal in range(self.length, longest + 1):
+            spread = max(1, floor(round(self.stretch * nominal, 9)))
+            means.append(sum(value(nominal + extra) for extra in range(spread)) / spread)
+        return sum(means) / len(means)
 
     @property
     def evaluated(self) -> int:

@@ -162,7 +162,7 @@ int main() {
                 }
                 count++;
             }
-    for (Index H : {1, 16, 50, 65})
+    for (Index H : {1, 16, 35, 50, 65})
         for (Index B : {1, 7, 20, 100})
             for (Index T : {1, 9})
                 for (int kind = 0; kind < 6; kind++)

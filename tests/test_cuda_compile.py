@@ -82,7 +82,7 @@ def test_what_changes_within_a_run_compiles_nothing_anew():
     found = json.loads(said)
     assert all(each["once"] for each in found.values()) and len(found) == 5
     assert found["simple_forward"]["wide"] == ["x", "table", "W", "h", "length_R", "code_R", "faults", "H"]
-    assert found["omega"]["wide"] == ["d2", "v2", "alpha_R", "value_R", "coefficient"]
+    assert found["omega"]["wide"] == ["d2", "v2", "alpha_R", "plain_R", "value_R", "coefficient"]
 
 
 def test_a_kernel_runs_on_the_device_of_its_tensors(monkeypatch):

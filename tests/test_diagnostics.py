@@ -15,7 +15,7 @@ from src.run import run
 from src.training.measure import jacobians, measure
 from tasks.batch import collate
 from tasks.data import TrainingData
-from tests.conftest import CELLS, compose, make_architecture, make_cell, make_task
+from tests.conftest import CELLS, WITHOUT_OMEGA, compose, make_architecture, make_cell, make_task
 
 SMALL = [
     "experiment=smoke",
@@ -100,7 +100,7 @@ def test_saturated_units_are_counted():
 @pytest.mark.parametrize("cell", CELLS)
 def test_every_cell_is_measured(cell, task, tmp_path):
     """At the start, every second check and at the end; of all replicas."""
-    method = "msgd_c" if cell == "gru" else "msgd_cr"
+    method = "msgd_c" if cell in WITHOUT_OMEGA else "msgd_cr"
     run(compose(*SMALL, f"cell={cell}", f"task={task}", "task.length=12", f"optimizer={method}"), tmp_path)
     found = arrays_in(tmp_path)
     assert found["updates"].tolist() == [[n] * 3 for n in (0, 10, 20)]

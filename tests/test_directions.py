@@ -113,7 +113,10 @@ def test_a_regulariser_that_nobody_wants_costs_nothing(name):
 
 def test_what_together_asks_for_and_refuses():
     together = Together([Omega("plain"), Size()])
-    assert together.settings == {"alpha": 0.0, "size": 0.0} and together.metrics == ("omega", "size")
+    assert together.settings == {"alpha": 0.0, "omega_is_plain": 1.0, "size": 0.0} and together.metrics == (
+        "omega",
+        "size",
+    )
     assert together.combination({}, []) is None
     assert Direction.settings == {} and Omega.metrics == ("omega",)  # theirs as before
     with pytest.raises(ValueError, match="name of its own"):

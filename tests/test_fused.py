@@ -103,7 +103,7 @@ def assert_as_exact(fused, single, exact, context):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_output_and_gradient(kind, inputs):
     """Odd and even sizes, small and larger than any block or register; with Ω in both forms; 1, 2 and 5 threads."""
-    sizes = [(1, 1), (7, 3), (37, 20), (50, 20), (64, 4), (130, 27)]
+    sizes = [(1, 1), (7, 3), (35, 13), (36, 6), (37, 20), (50, 20), (64, 4), (130, 27)]
     for number, (H, B) in enumerate(sizes):
         for T, R in ((1, 1), (13, 3)):
             args, form = problem(kind, H, B, T, R, inputs), ["squared", "plain"][number % 2]
@@ -296,10 +296,11 @@ def test_activations_of_replicas_may_differ():
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("kind", KINDS)
-def test_numbers_that_are_not_finite_travel_as_in_the_reference(kind, bad):
+@pytest.mark.parametrize("H", [7, 50])
+def test_numbers_that_are_not_finite_travel_as_in_the_reference(H, kind, bad):
     """From an input, a weight, or what flows back: the same places are NaN, infinite or neither; neighbours stay."""
     for where in ("drive", "W", "back"):
-        cell, x, weights, state, length, (direct, at_end) = problem(kind, 7, 3, 6, 2, "drive")
+        cell, x, weights, state, length, (direct, at_end) = problem(kind, H, 3, 6, 2, "drive")
         length = torch.tensor([6, 6])
         clean = everything("fused", torch.float32, cell, x, weights, state, length, (direct, at_end), alpha=0.0)
         spoiled = {"drive": x, "W": weights[0], "back": direct}[where]

@@ -39,6 +39,17 @@ PACKS = {
         ["optimizer=msgd_cr", "cell=basic_tanh", "seed=5", "optimizer.half_life=30"],
         ["optimizer=msgd_cr", "cell=spectral", "optimizer.alpha=1", "replicas=3", "task.max_length=25"],
     ],
+    "penalties and a falling α": [
+        ["optimizer=msgd_c", "optimizer.l1=.01"],
+        ["optimizer=msgd_cr", "optimizer.l2=.1", "optimizer.alpha_decay=.3", "task.length=14"],
+        ["optimizer=msgd_cr", "cell=basic_tanh", "seed=5"],
+    ],
+    "starts": [["cell=irnn"], ["cell=orthogonal", "task.length=14"], ["cell=smart_tanh", "seed=3"]],
+    "echo states": [
+        ["cell=echo_state", "optimizer=msgd_c"],
+        ["cell=echo_state", "optimizer=msgd", "task.length=15", "cell.spectral_radius=.8"],
+    ],
+    "forms of Ω": [["optimizer.omega=plain"], [], ["optimizer=msgd_c"], ["optimizer.omega=plain", "cell=sigmoid"]],
     "activations": [["cell=basic_tanh"], ["cell=basic_tanh", "cell.activation=relu"], ["cell=sigmoid"]],
     "LSTM": [["cell=lstm"], ["cell=lstm", "task.length=23", "optimizer.alpha=0"], ["cell=lstm", "seed=9"]],
     "simplex": [["optimizer=simplex_switching"], ["optimizer=simplex_switching", "optimizer.psi=.4", "task.length=15"]],
@@ -249,8 +260,9 @@ def kinds(*jobs):
 def test_what_may_differ_is_in_the_table_of_keys():
     assert kinds(["seed=1"], ["replicas=3"], ["task.length=70"], ["optimizer.lr=.1"], ["cell=sigmoid"]) == 1
     assert kinds(["curriculum=grow"], ["seed=0"], ["curriculum=grow", "curriculum.growth=1.5"]) == 1
+    assert kinds(["optimizer.omega=plain"], ["seed=1"], ["optimizer=msgd"]) == 1
     assert kinds(["cell=lstm"], ["cell=smart_tanh"]) == 2
-    for other in ("cell.hidden_size=20", "task.batch_size=10", "optimizer.omega=plain", "trainer.max_steps=7"):
+    for other in ("cell.hidden_size=20", "task.batch_size=10", "trainer.max_steps=7"):
         assert kinds([other], ["seed=1"]) == 2, other
     assert kinds(["optimizer=adam", "optimizer.lr=.1"], ["optimizer=adam", "optimizer.lr=.2"]) == 2
     assert kinds(["task=addition"], ["task=temporal_order"]) == 2

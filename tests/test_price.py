@@ -12,7 +12,7 @@ from src import evaluate, recurrence
 from src.callbacks.truncated_bptt import TruncatedBPTT, cut
 from src.config import ConfigurationError, check
 from src.directions import Direction, Omega
-from src.network import Carry, Network
+from src.network import Carry, Disturbance, Network
 from src.recurrence import FUSED, REFERENCE, cpu
 from src.results import plots, rates
 from src.results.collect import Replica
@@ -463,7 +463,7 @@ def test_noise_is_a_function_of_seed_update_and_layer_and_off_in_evaluation():
     assert add(0, x).std() == pytest.approx(0.5, rel=0.05)
     module.population.updates += 1
     assert not torch.equal(module.network.noise(module.population.draws())(1, x), add(1, x))
-    assert not torch.equal(module.network(batch.inputs, batch.length, (), True, None, add), quiet[0])
+    assert not torch.equal(module.network(batch.inputs, batch.length, (), True, None, Disturbance(add)), quiet[0])
 
 
 @pytest.mark.skipif(not cpu.available(), reason="no compiler")

@@ -129,7 +129,7 @@ def test_files_that_cannot_be_read(tmp_path):
         (["task.length=1e12"], "task.length=1000000000000: a mini-batch of 2e+13 steps does not fit"),
         (["task.folds=1"], "task.folds=1: must be a whole number, 2 or more"),
         (["task.shuffled=2"], "task.shuffled=2: must be true or false"),
-        (["task.path=7"], "task.path=7: must be the path of a file, or null"),
+        (["task.path=7"], "task.path=7: must be a file, or null"),
         (["+task.colour=1"], "task: "),
     ],
 )
@@ -524,7 +524,8 @@ def test_scores_are_those_of_networks_that_had_not_learned_from_the_patient(fold
     assert (rows["ci_low"] < rows["auc"]).all() and (rows["auc"] < rows["ci_high"]).all()
     said = capsys.readouterr().out
     assert (
-        said.startswith(f"SYNTHETIC cohort: {len(task.fold_N)} patients, damage follows for ") and "left out: " in said
+        said.startswith(f"SYNTHETIC cohort ({task.digest}): {len(task.fold_N)} patients, damage follows for ")
+        and "left out: " in said
     )
 
 
@@ -533,6 +534,23 @@ def padded(score_RN, task):
     output = np.zeros((len(score_RN), task.length, score_RN.shape[1], 1), dtype=np.float32)
     output[:, task.test.last_N, np.arange(score_RN.shape[1]), 0] = score_RN
     return output
+
+
+def test_records_that_have_changed_are_noticed(tmp_path):
+    """By a run that goes on, and by whoever pools the folds; a value that nobody reads is none."""
+    file = write(tmp_path, some_rows())
+    keys = [*SMALL, f"task.path={file}", "task.observation=null", "task.prediction=null", "task.folds=2"]
+    for fold in (0, 1):
+        run(compose(*keys, f"task.fold={fold}"), tmp_path / "runs" / str(fold))
+    rows = some_rows()
+    write(tmp_path, [*rows[:4], "p0,9,1,1,1", *rows[5:]])
+    again = compose(*keys, "trainer.max_steps=40", f"resume={tmp_path / 'runs' / '0'}")
+    run(again, tmp_path / "unread")
+    write(tmp_path, ["p0,0.001,1,0,0", *rows[1:]])
+    with pytest.raises(ConfigurationError, match="what is learned has changed since the checkpoint was written"):
+        run(again, tmp_path / "changed")
+    with pytest.raises(ConfigurationError, match="learned from other records than those that are there now"):
+        records.pool([tmp_path / "runs"], tmp_path)
 
 
 def test_folds_that_do_not_fit_together_are_refused(folds, tmp_path):

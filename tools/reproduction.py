@@ -428,7 +428,7 @@ SETTINGS = {
     "search_5": "exponent 1, the same after 5 tests",
     "cooling_9": "exponent 1, rate × .9 for each missed test",
     "cooling_7": "exponent 1, rate × .7 for each missed test",
-    "mean_passed": "exponent 1, tested at the mean of the parameters since the last test; who passes goes on from there",
+    "mean_passed": "exponent 1, tested at the mean of the parameters since the last test, which who passes keeps",
     "mean_always": "exponent 1, the same, and all go on from there",
 }
 """Runs of four replicas, in words."""

@@ -8,7 +8,7 @@ be had as an AutogradCell: a step forward in torch's operations.
 from src.cells.cell import AutogradCell, Cell, ExplicitCell, Parameters, State, Weights
 from src.cells.gru import GRU
 from src.cells.lstm import LSTM
-from src.cells.starts import Gaussian, Start, Uniform
+from src.cells.starts import Gaussian, Identity, Orthogonal, Start, Uniform
 from src.cells.vanilla import Vanilla
 
 __all__ = [
@@ -18,6 +18,8 @@ __all__ = [
     "Cell",
     "ExplicitCell",
     "Gaussian",
+    "Identity",
+    "Orthogonal",
     "Parameters",
     "Start",
     "State",

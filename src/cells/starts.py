@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from src.cells.cell import Parameters
-from src.linalg import spectral_radius
+from src.linalg import orthogonal, spectral_radius
 
 
 class Start(Protocol):
@@ -51,6 +51,48 @@ class Gaussian:
             W *= keep if self.side == "outgoing" else keep.T
         if self.spectral_radius is not None:
             W *= self.spectral_radius / spectral_radius(torch.from_numpy(W))
+        return single_precision(W_in, W, np.zeros(hidden), W_out, np.zeros(outputs))
+
+
+class Identity:
+    """W = the identity, W_in, W_out ~ N(0, std): with ReLU units, IRNN (Le, Jaitly & Hinton, 2015).
+
+    Without inputs such a network keeps its state for ever, and the gradient its norm.
+
+    Args:
+        std: standard deviation of the normal draws (Le, Jaitly & Hinton: .001).
+        scale: W is this times the identity; below 1 it forgets (Le, Jaitly & Hinton: .01 for speech).
+    """
+
+    def __init__(self, std: float = 0.001, scale: float = 1.0) -> None:
+        self.std = std
+        self.scale = scale
+
+    def __call__(self, inputs: int, hidden: int, outputs: int, draws: np.random.Generator) -> Parameters:
+        W_in = draws.normal(0, self.std, (inputs, hidden))
+        W = self.scale * np.eye(hidden)
+        W_out = draws.normal(0, self.std, (hidden, outputs))
+        return single_precision(W_in, W, np.zeros(hidden), W_out, np.zeros(outputs))
+
+
+class Orthogonal:
+    """W = a random orthogonal matrix times a gain, W_in, W_out ~ N(0, std) (Saxe, McClelland & Ganguli, 2014).
+
+    All singular values of W are the gain, so that in the linear case no direction vanishes or explodes for gain 1.
+
+    Args:
+        std: standard deviation of the normal draws.
+        gain: all singular values of W.
+    """
+
+    def __init__(self, std: float = 0.1, gain: float = 1.0) -> None:
+        self.std = std
+        self.gain = gain
+
+    def __call__(self, inputs: int, hidden: int, outputs: int, draws: np.random.Generator) -> Parameters:
+        W_in = draws.normal(0, self.std, (inputs, hidden))
+        W = self.gain * orthogonal(torch.from_numpy(draws.normal(size=(hidden, hidden)))).numpy()
+        W_out = draws.normal(0, self.std, (hidden, outputs))
         return single_precision(W_in, W, np.zeros(hidden), W_out, np.zeros(outputs))
 
 

@@ -73,8 +73,9 @@ def data_problems(cfg: DictConfig, wrong: Wrong) -> list[str]:
             problems.append(
                 f"{CUT}: {name}: stages need epochs, and it draws fresh data for ever; give parts=[one number]"
             )
-        if (most > 1 or cut.steps is not None) and cfg.cell.get("noise"):
-            problems.append(f"cell.noise={cfg.cell.noise}: fresh sequences that are cut ({CUT}) can have none")
+        for name in ("noise", "dropout"):
+            if (most > 1 or cut.steps is not None) and cfg.cell.get(name):
+                problems.append(f"cell.{name}={cfg.cell[name]}: fresh sequences that are cut ({CUT}) can have none")
     if not wrong.among("task.length") and cut.steps is None and most > cfg.task.length:
         problems.append(f"{CUT}.parts: {most} parts are more than task.length={cfg.task.length} steps")
     return problems

@@ -21,6 +21,7 @@ from src.config.keys import REQUIRED
 from src.config.machine import machine_problems, memory_problems, size_problems
 from src.config.method import direction_problems
 from src.config.objects import object_problems
+from src.config.penalties import learned_problems, penalty_problems
 from src.config.resume import resume_problems
 from src.config.sequences import sequence_problems
 from src.config.trusted import untrusted
@@ -81,9 +82,9 @@ def problems_between_keys(cfg: DictConfig, wrong: Wrong, usable: bool, at_once: 
         problems += curriculum_problems(cfg, wrong, class_of(cfg.task))
     if usable and not problems and not wrong.below("task"):
         problems += size_problems(cfg) or sequence_problems(cfg, hydra.utils.instantiate(cfg.task))
-    problems += method_problems(cfg, wrong)
+    problems += method_problems(cfg, wrong) + penalty_problems(cfg, wrong)
     if usable:
-        problems += omega_problems(cfg, wrong)
+        problems += omega_problems(cfg, wrong) + learned_problems(cfg, wrong)
         problems += direction_problems(cfg, wrong, cut=cuts_every_step(cfg, wrong))
     problems += callback_problems(cfg)
     problems += machine_problems(cfg)

@@ -32,6 +32,9 @@ KEPT, KEPT_OF_LAYERS = 12, 2
 MEASURED = 160_000_000
 """Bytes that diagnostics take, however many replicas there are."""
 
+OF_ANSWERS = 4
+"""Numbers that are kept per answer where layers lie on each other: outputs, shares, and what they send back."""
+
 TESTED = 1000
 """Sequences of a success test that are there at a time."""
 
@@ -97,8 +100,11 @@ def estimate(cfg: DictConfig, task: Task, architecture: Architecture) -> Need:
     tested = min(TESTED, cfg.success.sequences) if task.graded else 0
     each = FLOAT * copies * parameters
     each += int(of_sequence * stretched) * (block * task.batch_size + 2 * tested)
+    each += task.batch_size * _outputs(cfg, task, architecture, longest)
+    longest = min(longest, part(cfg, task, longest))
     diagnostics = cfg.callbacks.get("diagnostics")
-    fixed = MEASURED if diagnostics is not None and diagnostics.every is not None else 0
+    fixed = task.held
+    fixed += MEASURED if diagnostics is not None and diagnostics.every is not None else 0
     plain = cfg.recurrence == REFERENCE or isinstance(cell, AutogradCell)
     if plain or (cfg.recurrence == AUTO and missing_backend(FUSED) is not None):
         each += FLOAT * longest * columns * layers * (KEPT * task.batch_size + tested)
@@ -109,6 +115,21 @@ def estimate(cfg: DictConfig, task: Task, architecture: Architecture) -> Need:
         tile = task.batch_size / min(8, ceil(task.batch_size / 12))
         fixed += int(threads * tile * longest * cell.hidden_size * FLOAT * (6 if cell.gates > 1 else 1))
     return Need(fixed, each)
+
+
+def part(cfg: DictConfig, task: Task, longest: int) -> int:
+    """Steps of the longest part that is learned at once: of epochs that are cut, not all of them."""
+    cut = cfg.callbacks.get("truncated_bptt")
+    if cut is None or not task.epochs:
+        return longest
+    return int(cut.steps or ceil(longest / min(cut.parts)))
+
+
+def _outputs(cfg: DictConfig, task: Task, architecture: Architecture, longest: int) -> int:
+    """Bytes of one sequence's answers, where there is one at every step and layers lie on each other."""
+    if not (task.epochs and task.every_step and architecture.stacked):
+        return 0
+    return FLOAT * OF_ANSWERS * part(cfg, task, longest) * task.outputs
 
 
 def sequence(task: Task) -> tuple[int, int]:

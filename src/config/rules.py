@@ -58,9 +58,9 @@ def above_zero(optional: bool = False) -> Rule:
     return Rule("a number above 0, of float32's range", lambda v: is_number(v) and v >= LEAST, optional)
 
 
-def choice(*values: Any) -> Rule:
+def choice(*values: Any, optional: bool = False) -> Rule:
     """One of these values."""
-    return Rule(" or ".join(map(str, values)), lambda v: not isinstance(v, bool) and v in values)
+    return Rule(" or ".join(map(str, values)), lambda v: not isinstance(v, bool) and v in values, optional)
 
 
 def _is_pair(value: Any) -> bool:
@@ -73,6 +73,7 @@ def _are_counts(value: Any) -> bool:
 
 NUMBER_OR_NULL = Rule("a number", is_number, optional=True)
 FROM_ZERO = Rule("a number, 0 or more", lambda v: is_number(v) and v >= 0)
+FROM_ZERO_OR_NULL = Rule("a number, 0 or more", lambda v: is_number(v) and v >= 0, optional=True)
 FRACTION = Rule("a number between 0 and 1, both excluded", lambda v: is_number(v) and 0 < v < 1)
 BELOW_ONE = Rule("a number, 0 or more, below 1", lambda v: is_number(v) and 0 <= v < 1)
 SHARE = Rule("a number above 0, at most 1", lambda v: is_number(v) and 0 < v <= 1)
@@ -83,6 +84,6 @@ FLAG = Rule("true or false", lambda v: isinstance(v, bool))
 SEED = Rule("a whole number, 0 or more, below 2**63", lambda v: is_int(v) and 0 <= v <= MAX_SEED, whole=True)
 NAME = Rule("a name", lambda v: isinstance(v, str))
 PATIENTS = Rule("a whole number from 1 to 100000", lambda v: is_int(v) and 1 <= v <= 100_000, whole=True)
-FILE = Rule("the path of a file", lambda v: isinstance(v, str), optional=True)
+FILE = Rule("a file", lambda v: isinstance(v, str), optional=True)
 DIRECTORY = Rule("a directory", lambda v: isinstance(v, str), optional=True)
 ONE_DEVICE = Rule("1: a population is trained on one device", lambda v: is_int(v) and v == 1)

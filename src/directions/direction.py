@@ -19,6 +19,8 @@ class Direction:
 
     settings: ClassVar[dict[str, float]] = {}
     """Keys of ``optimizer.*`` that it wants, one number per replica, and the value that null stands for."""
+    held: ClassVar[tuple[str, ...]] = ()
+    """Arguments of its own that ``settings`` hold for each replica, so that replicas may differ in them."""
     metrics: ClassVar[tuple[str, ...]] = ()
     """Names of its terms: each is a column of history.csv and a tag train/NAME."""
 

@@ -12,7 +12,6 @@ For LSTM the norms run over h and c (our extension), and the formulas stand as t
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,21 +21,25 @@ from src.directions.tape import Factors, Term
 from src.linalg import known
 
 FORMS = ("squared", "plain")
+PLAIN = "omega_is_plain"
+"""Name of the setting that says which replicas have the plain form: 1 or 0."""
 BOUND = 1e-20
 """Pairs with ‖d_t‖² below this do not count (Pcode)."""
 
 
-def omega(d2_RTB: Tensor, v2_RTB: Tensor, form: str = "squared") -> tuple[Tensor, Tensor]:
+def omega(d2_RTB: Tensor, v2_RTB: Tensor, form: str | Tensor = "squared") -> tuple[Tensor, Tensor]:
     """Ω and the coefficients of its immediate derivative, from squared norms.
 
     Args:
         d2_RTB: ‖d_t‖², zero in padding.
         v2_RTB: ‖v_t‖².
-        form: ``squared`` or ``plain``.
+        form: ``squared`` or ``plain``; or, for each replica, whether it is plain (not 0), R.
 
     Returns:
         Ω_R and κ_RTB; κ is 0 for pairs that do not count.
     """
+    if isinstance(form, Tensor):
+        return _mixed(d2_RTB, v2_RTB, form != 0)
     counts = ~(d2_RTB < BOUND)  # a NaN counts, so that it shows
     d2 = torch.where(counts, d2_RTB, 1.0)  # chosen before dividing: 0/0 would poison what it is multiplied with
     v2 = torch.where(counts, v2_RTB, 1.0)
@@ -54,6 +57,13 @@ def omega(d2_RTB: Tensor, v2_RTB: Tensor, form: str = "squared") -> tuple[Tensor
     return value, torch.where(counts, kappa, 0.0)
 
 
+def _mixed(d2_RTB: Tensor, v2_RTB: Tensor, plain_R: Tensor) -> tuple[Tensor, Tensor]:
+    """The same where replicas differ in the form."""
+    squared_R, squared_RTB = omega(d2_RTB, v2_RTB, "squared")
+    value_R, kappa_RTB = omega(d2_RTB, v2_RTB, "plain")
+    return torch.where(plain_R, value_R, squared_R), torch.where(plain_R[:, None, None], kappa_RTB, squared_RTB)
+
+
 def _sum(x_RTB: Tensor) -> Tensor:
     """Sums over steps and sequences, step after step, so that padding to another length changes no bit."""
     return x_RTB.sum(2).cumsum(1)[:, -1]
@@ -64,12 +74,19 @@ class OmegaTerm:
     """αΩ beside the loss, for one backward pass of one layer.
 
     Args:
-        form: ``squared`` or ``plain``, see :func:`omega`.
+        form: see :func:`omega`.
         alpha_R: weight of each replica; where it is 0 the gradient is the plain one, and Ω is NaN.
     """
 
-    form: str
+    form: str | Tensor
     alpha_R: Tensor
+
+    @property
+    def plain_R(self) -> Tensor:
+        """Whether each replica's form is the plain one: 1 or 0."""
+        if isinstance(self.form, Tensor):
+            return self.form
+        return torch.full_like(self.alpha_R, float(self.form == "plain"))
 
     def __call__(self, factors: Factors) -> tuple[Tensor, Tensor]:
         """Ω_R, and the coefficients ακ_RTB of v."""
@@ -84,7 +101,7 @@ class OmegaTerm:
 
 
 class Omega(Direction):
-    """The gradient of L + αΩ, each replica with its own α: MSGD-CR. Where every α is 0, the plain gradient.
+    """The gradient of L + αΩ, each replica with its own α and form: MSGD-CR. Where every α is 0, the plain gradient.
 
     Args:
         form: ``squared`` (Pcode) or ``plain`` (P13, eq. 9).
@@ -93,16 +110,26 @@ class Omega(Direction):
         ValueError: any other ``form``.
     """
 
-    settings: ClassVar[dict[str, float]] = {"alpha": 0.0}
+    held = ("form",)
     metrics = ("omega",)
 
     def __init__(self, form: str = "squared") -> None:
         if form not in FORMS:
             raise ValueError(f"form={form}: must be {' or '.join(FORMS)}")
         self.form = form
+        self.settings = {"alpha": 0.0, PLAIN: float(form == "plain")}  # type: ignore[misc]
 
     def terms(self, settings: dict[str, Tensor]) -> dict[str, Term]:
         alpha_R = settings.get("alpha")
         if alpha_R is None or known(alpha_R.any()) is False:
             return {}
-        return {"omega": OmegaTerm(self.form, alpha_R)}
+        return {"omega": OmegaTerm(self._form(settings), alpha_R)}
+
+    def _form(self, settings: dict[str, Tensor]) -> str | Tensor:
+        """The form of all replicas or, where they differ or a device would have to be asked, of each."""
+        plain_R = settings.get(PLAIN)
+        if plain_R is None:
+            return self.form
+        if known(plain_R.any()) is False:
+            return "squared"
+        return "plain" if known(plain_R.all()) else plain_R

@@ -11,8 +11,14 @@ from omegaconf import OmegaConf
 from src.cells import Cell
 from tasks.draws import Stream, generator
 
-KEYS = ("layers", "dense", "dense_size", "noise")
+KEYS = ("layers", "dense", "dense_size", "noise", "dropout", "learned")
 """Keys of a cell's file that belong to the network, whatever the cell."""
+
+ALL, READOUT = "all", "readout"
+"""What a network learns: every parameter, or W_out and b_out alone."""
+
+READOUT_NAMES = ("W_out", "b_out")
+"""Parameters of the readout."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,9 @@ class Architecture:
         dense: tanh layers before them, without recurrence (M19: 2).
         dense_size: units of each; H if not given.
         noise: standard deviation of the Gaussian noise added to what goes from layer to layer in training (M19).
+        learned: ``all``, or ``readout``: all parameters but W_out and b_out stay as they start (Jaeger, 2001).
+        dropout: share of the units that each layer hands on as 0 in training, to the next one or to the readout; what
+            goes from step to step is left as it is (Zaremba, Sutskever & Vinyals, 2014; O).
     """
 
     cell: Cell
@@ -32,6 +41,12 @@ class Architecture:
     dense: int = 0
     dense_size: int | None = None
     noise: float = 0.0
+    dropout: float = 0.0
+    learned: str = ALL
+
+    def is_learned(self, name: str) -> bool:
+        """Whether training changes the parameter of this name."""
+        return self.learned == ALL or name in READOUT_NAMES
 
     @property
     def stacked(self) -> bool:
@@ -63,7 +78,7 @@ class Architecture:
             parameters = self.cell.start(inputs, outputs, draws)._asdict()
             parameters |= self.cell.start_own(draws)
             for name, parameter in parameters.items():
-                of_readout = name in ("W_out", "b_out")
+                of_readout = name in READOUT_NAMES
                 found[name if of_readout else layer_name(name, layer)] = parameter
             inputs = self.cell.hidden_size
         return found

@@ -1,6 +1,6 @@
 """R networks side by side: dense layers if there are any, recurrent layers, readout."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,18 +9,16 @@ from torch import Tensor, nn
 
 from src.cells import State, Weights
 from src.directions import Combination, Copies, Direction, Draws, Product, Tape
-from src.linalg import matmul
-from src.network.architecture import Architecture, dense_name, layer_name, layer_suffix
+from src.linalg import matmul, sent
+from src.network.architecture import ALL, Architecture, dense_name, layer_name, layer_suffix
+from src.network.disturbance import CALM, Disturbance, Noise
 from src.recurrence import Pass, Target, add_noise, combine, learn, linear, recur
 from tasks.batch import Batch
-from tasks.draws import Stream
+from tasks.draws import Stream, generator, kept
 from tasks.task import Task
 
 CHUNK = 100
 """Steps taken at a time when no gradient is wanted: bounds the memory of tests on long sequences."""
-
-Noise = Callable[[int, Tensor], Tensor]
-"""Adds noise to a layer's output; called with the layer's index, from 0 at the input, and its output RTBH."""
 
 
 @dataclass
@@ -83,7 +81,7 @@ class Network(nn.Module):
         tapes: Sequence[Tape] = (),
         every_step: bool = False,
         carry: Carry | None = None,
-        noise: Noise | None = None,
+        disturbance: Disturbance = CALM,
     ) -> Tensor:
         """Output at each replica's last step, or at every step.
 
@@ -92,13 +90,13 @@ class Network(nn.Module):
             length_R: steps of each replica.
             tapes: of each recurrent layer: what the backward pass shall make besides the plain gradient.
             carry: the states to begin with, replaced by those at the end.
-            noise: between layers.
+            disturbance: of what layers hand on.
 
         Returns:
             output_RBO or output_RTBO, before softmax.
         """
         carry = Carry() if carry is None else carry
-        x = self._dense(inputs, tapes[0] if tapes else None, noise)
+        x = self._dense(inputs, tapes[0] if tapes else None, disturbance)
         states = []
         for layer in range(self.architecture.layers):
             top = layer == self.architecture.layers - 1
@@ -108,17 +106,18 @@ class Network(nn.Module):
             states.append(tuple(part.detach() for part in last))
             if not top:
                 assert h_RTBH is not None
-                x = h_RTBH if noise is None else noise(self.architecture.dense + layer, h_RTBH)
+                x = disturbance.between(self.architecture.dense + layer, h_RTBH)
         carry.states = states
-        return self._read_out(last[0] if h_RTBH is None else h_RTBH, tape)
+        h = last[0] if h_RTBH is None else h_RTBH
+        return self._read_out(disturbance.before_readout(self.architecture.dense + layer, h), tape)
 
-    def _dense(self, x: Tensor, tape: Tape | None, noise: Noise | None) -> Tensor:
+    def _dense(self, x: Tensor, tape: Tape | None, disturbance: Disturbance) -> Tensor:
         """The output of the dense layers, or the inputs where there are none."""
         for layer in range(self.architecture.dense):
             names = (dense_name("D", layer), dense_name("c", layer))
             D, c = (self.get_parameter(name) for name in names)
             x = linear(_numbers(x, D), D, c, tanh=True, names=names, tape=tape)
-            x = x if noise is None else noise(layer, x)
+            x = disturbance.between(layer, x)
         return x
 
     def _layer(self, layer: int, x: Tensor, tape: Tape | None, state: State | None, length_R: Tensor) -> Pass:
@@ -214,7 +213,7 @@ class Network(nn.Module):
             tape.terms.update(direction.terms(settings))
         if combination is not None and tapes[0].terms:
             raise ValueError(f"{type(direction).__name__} has terms and a combination; a combination stands alone")
-        metrics = {"loss": self.backward(batch, task, tapes, carry, self.noise(draws))}
+        metrics = {"loss": self.backward(batch, task, tapes, carry, self.disturbance(draws))}
         if combination is not None and products:
             gradients = {name: p.grad for name, p in self.named_parameters() if p.grad is not None}
             with torch.no_grad():
@@ -240,20 +239,21 @@ class Network(nn.Module):
         task: Task,
         tapes: Sequence[Tape],
         carry: Carry | None = None,
-        noise: Noise | None = None,
+        disturbance: Disturbance = CALM,
     ) -> Tensor:
         """Overwrites ``grad`` of every parameter with the loss's gradient, as the tapes ask for it; returns loss_R."""
         loss_R = self._in_one_call(batch, task, tapes[0], carry)
         if loss_R is None:
             self.zero_grad(set_to_none=False)
-            output = self(batch.inputs, batch.length, tapes, task.every_step, carry, noise)
+            output = self(batch.inputs, batch.length, tapes, task.every_step, carry, disturbance)
             loss_R = task.loss(output, batch.target, batch.length)
             loss_R.sum().backward()
         return loss_R.detach()
 
     def _in_one_call(self, batch: Batch, task: Task, tape: Tape, carry: Carry | None) -> Tensor | None:
         """The same by a backend that makes a whole update at once; None where there is none."""
-        if task.loss_form is None or type(self) is not Network or self.architecture.stacked:
+        at_once = type(self) is Network and not self.architecture.stacked and not self.architecture.dropout
+        if task.loss_form is None or not at_once:
             return None
         weights, gradients = self._bound()
         state = None if carry is None else carry.of(0)
@@ -265,6 +265,26 @@ class Network(nn.Module):
         if carry is not None:
             carry.states = [last]
         return loss_R
+
+    def disturbance(self, draws: Draws) -> Disturbance:
+        """Noise and dropout of one update."""
+        return Disturbance(self.noise(draws), self.dropout(draws))
+
+    def dropout(self, draws: Draws) -> Noise | None:
+        """Dropout, a function of each replica's seed, its update and the layer; None: none.
+
+        The masks are drawn step after step, so that padding changes none of them.
+        """
+        share = self.architecture.dropout
+        if not share:
+            return None
+
+        def dropped(layer: int, x_RTBH: Tensor) -> Tensor:
+            size = x_RTBH[0].numel()
+            masks = [kept(generator(seed, Stream.DROPOUT, update, layer), size, share) for seed, update in draws]
+            return x_RTBH * sent(torch.from_numpy(np.stack(masks)), x_RTBH.device).view(x_RTBH.shape)
+
+        return dropped
 
     def noise(self, draws: Draws) -> Noise | None:
         """Gaussian noise between layers, a function of each replica's seed, its update and the layer; None: none."""
@@ -296,6 +316,16 @@ class Network(nn.Module):
     def recurrent(self) -> list[nn.Parameter]:
         """W of every layer."""
         return [self.get_parameter(layer_name("W", layer)) for layer in range(self.architecture.layers)]
+
+    def matrices(self) -> list[nn.Parameter]:
+        """Every weight that is no bias."""
+        return [p for p in self.parameters() if p.ndim > 2]
+
+    def frozen(self) -> list[nn.Parameter]:
+        """The parameters that training does not change."""
+        if self.architecture.learned == ALL:
+            return []
+        return [p for name, p in self.named_parameters() if not self.architecture.is_learned(name)]
 
 
 def _numbers(x: Tensor, D: Tensor) -> Tensor:

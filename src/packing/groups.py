@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import hydra
-from hydra.utils import get_class
+from hydra.utils import get_class, get_object
 from omegaconf import DictConfig
 
 from src.config.keys import is_packable, leaves
@@ -74,7 +74,9 @@ def why_alone(cfg: DictConfig) -> str | None:
 
 def kind(cfg: DictConfig) -> tuple[tuple[str, str], ...]:
     """What the jobs of a pack have in common: all keys but those that may differ inside a population."""
-    found = [(key, str(value)) for key, value in leaves(cfg) if not is_packable(key)]
+    held = getattr(get_object(cfg.optimizer.direction._target_), "held", ())
+    own = {f"optimizer.direction.{name}" for name in held}
+    found = [(key, str(value)) for key, value in leaves(cfg) if key not in own and not is_packable(key)]
     if "step" in cfg.optimizer:  # torch's optimizers have one rate for all rows
         found.append(("optimizer.lr", str(cfg.optimizer.lr)))
     return tuple(sorted(found))

@@ -35,6 +35,7 @@ class Checkpoint:
     config: dict[str, Any]
     parameters: dict[str, Tensor]
     outcomes: dict[str, Any]  # see :func:`outcomes`
+    keepsake: dict[str, str]  # of the task, see tasks/task.py
     problems: list[str]  # one line for each file that could not be used
 
 
@@ -46,13 +47,22 @@ def read(file: Path) -> Checkpoint:
     """
     content, problems = storage.read(file)
     parameters = {name.removeprefix(PREFIX): stack for name, stack in content["state_dict"].items()}
-    return Checkpoint(content.get("version", 0), content["config"], parameters, content["population"], problems)
+    version = content.get("version", 0)
+    keepsake = content.get("keepsake", {})
+    return Checkpoint(version, content["config"], parameters, content["population"], keepsake, problems)
 
 
-def save(checkpoint: dict[str, Any], population: Population, config: dict[str, Any]) -> None:
-    """Puts all R replicas into what Lightning is going to write."""
+def save(
+    checkpoint: dict[str, Any], population: Population, config: dict[str, Any], keepsake: dict[str, str] | None = None
+) -> None:
+    """Puts all R replicas into what Lightning is going to write.
+
+    Args:
+        keepsake: of the task.
+    """
     checkpoint["version"] = VERSION
     checkpoint["config"] = config
+    checkpoint["keepsake"] = keepsake or {}
     checkpoint["population"] = outcomes(population)
     checkpoint["state_dict"] = {PREFIX + name: p for name, p in population.parameters().items()}
     memory = population.memory()
@@ -61,11 +71,14 @@ def save(checkpoint: dict[str, Any], population: Population, config: dict[str, A
         state["state"] = {key: {**own, **memory} for key, own in state["state"].items()}
 
 
-def restore(checkpoint: dict[str, Any], population: Population) -> None:
+def restore(checkpoint: dict[str, Any], population: Population, keepsake: dict[str, str] | None = None) -> None:
     """Takes the outcomes from what Lightning has read; ``population.begin()`` then takes out who had left.
 
+    Args:
+        keepsake: of the task as it is now.
+
     Raises:
-        UnreadableCheckpoint: one of another version, or of other seeds.
+        UnreadableCheckpoint: one of another version, of other seeds, or of something else that was learned.
     """
     version = checkpoint.get("version", 0)
     if version != VERSION:
@@ -73,6 +86,10 @@ def restore(checkpoint: dict[str, Any], population: Population) -> None:
     state = checkpoint["population"]
     if state["seeds"] != population.seeds:
         raise UnreadableCheckpoint(f"the checkpoint holds the seeds {state['seeds']}, not {population.seeds}")
+    known = checkpoint.get("keepsake", {})
+    changed = [name for name, value in (keepsake or {}).items() if known.get(name, value) != value]
+    if changed:
+        raise UnreadableCheckpoint(f"what is learned has changed since the checkpoint was written: its {changed[-1]}")
     take_up(population, state)
 
 

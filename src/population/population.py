@@ -21,7 +21,7 @@ MEASURED = ("error", "best_error", "test_loss", "spectral_radius", "seconds", "l
 """What is known of a replica besides its metrics, at its last value. ``length``: of the task in its last test;
 ``reached``: the longest length that it has passed, where lengths grow."""
 
-OFF = {"alpha": 0.0, "half_life": float("inf")}
+OFF = {"alpha": 0.0, "alpha_decay": 0.0, "half_life": float("inf"), "l1": 0.0, "l2": 0.0}
 """Settings that change nothing at these values. A device, which would have to be asked, does not hold them then."""
 
 

@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from src.intervals import wilson
+from src.results.bits import BIT, beside
 from src.rundir import DIVERGED, FIGURE, INTERRUPTED, RESULTS
+from tasks.task import Task
 
 NUMBERS = {
     "reached": ("reached", 1.0, ",.0f"),
@@ -23,9 +25,18 @@ NUMBERS = {
 }
 """Heading, factor and format of the columns of numbers."""
 
+IN_BITS = {"loss": ("bits", 1 / BIT, ".4g"), "test_loss": ("test bits", 1 / BIT, ".4g")}
+"""The same of losses that are read in bits."""
+
 
 def closing_table(
-    rows: Sequence[Sequence[Any]], directory: Path, graded: bool, short: bool = False, budget: int | None = None
+    rows: Sequence[Sequence[Any]],
+    directory: Path,
+    graded: bool,
+    short: bool = False,
+    budget: int | None = None,
+    memoryless: float | None = None,
+    task: Task | None = None,
 ) -> None:
     """Prints one row per replica, the success rate, and where things are.
 
@@ -34,16 +45,23 @@ def closing_table(
         graded: whether answers are right or wrong.
         short: only one line, where there are many runs.
         budget: updates of a single run: what came of it is then said in words.
+        memoryless: the loss of answers without memory, where it is known.
+        task: what was learned; losses of one that is read in bits are printed so, beside its yardsticks.
     """
+    in_bits = task is not None and task.in_bits
     results = [dict(zip(RESULTS, row, strict=True)) for row in rows]
     console = Console()
     if short:
         line = rate(results) if graded else test_losses(results)
         console.print(f"{directory.name}: {line}", highlight=False, markup=False, soft_wrap=True)
         return
-    console.print(table(results))
+    console.print(table(results, in_bits))
+    if task is not None and in_bits:
+        console.print(beside(task.yardsticks()), highlight=False, soft_wrap=True)
     if graded:
         console.print(rate(results), highlight=False)
+    if memoryless is not None:
+        console.print(f"Answers without memory have a loss of {memoryless:.3g}.", highlight=False)
     if graded and budget is not None:
         for line in in_words(results, directory, budget):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -51,8 +69,13 @@ def closing_table(
     console.print(f"in {directory}: {figure}results.csv, history.csv, checkpoints/, TensorBoard events", soft_wrap=True)
 
 
-def table(results: Sequence[dict[str, Any]]) -> Table:
-    """The replicas' numbers; columns in which nobody has one are left out."""
+def table(results: Sequence[dict[str, Any]], in_bits: bool = False) -> Table:
+    """The replicas' numbers; columns in which nobody has one are left out.
+
+    Args:
+        in_bits: whether losses are printed in bits.
+    """
+    columns = NUMBERS | IN_BITS if in_bits else NUMBERS
     first = results[0]
     length = str(first["length"])
     if first["max_length"]:
@@ -66,16 +89,16 @@ def table(results: Sequence[dict[str, Any]]) -> Table:
     if "reached" in used:
         used.remove("best_error")  # at the last length only: the table stays narrow
     for name in used:
-        printed.add_column(NUMBERS[name][0], justify="right")
+        printed.add_column(columns[name][0], justify="right")
     for result in results:
-        numbers = [_number(name, result[name]) for name in used]
+        numbers = [_number(columns[name], result[name]) for name in used]
         printed.add_row(str(result["seed"]), str(result["status"]), f"{result['updates']:,}", *numbers)
     return printed
 
 
-def _number(name: str, value: float) -> str:
+def _number(column: tuple[str, float, str], value: float) -> str:
     """A number as it is printed; empty where there is none."""
-    _, factor, form = NUMBERS[name]
+    _, factor, form = column
     return "" if np.isnan(value) else format(factor * value, form)
 
 
@@ -92,7 +115,7 @@ def rate(results: Sequence[dict[str, Any]]) -> str:
 
 def test_losses(results: Sequence[dict[str, Any]]) -> str:
     """The replicas' losses on fresh sequences, where answers are neither right nor wrong."""
-    return f"test losses {' '.join(_number('test_loss', result['test_loss']) for result in results)}"
+    return f"test losses {' '.join(_number(NUMBERS['test_loss'], result['test_loss']) for result in results)}"
 
 
 def in_words(results: Sequence[dict[str, Any]], directory: Path, budget: int) -> list[str]:

@@ -31,6 +31,7 @@ PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "numpy")
 CAPTIONS = {
     "success_rate": "Share of replicas that learned the task, with Wilson's 95 % interval, against length in steps.",
     "error": "Wrong sequences in each test against updates: a line per replica, a circle where it learned the task.",
+    "learning": "Training loss against updates: a line per replica. Dotted: the loss of answers without memory.",
     "reach": "Left: the longest length that each replica has passed. Right: the share of them that passed each length.",
     "loss": "Training loss of each epoch: the median over replicas, and their range.",
 }

@@ -1,6 +1,6 @@
 """Figures of a sweep: success rate against length, error against updates, loss against epochs and time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 
 from src.results.collect import Replica
 from src.results.comparison import paired
+from src.results.learning_plot import draw_memoryless
 from src.results.rates import success_rates
-from src.results.style import COLOURS, Lines, draw_rates, legend, panels, words
+from src.results.style import COLOURS, Lines, draw_rates, legend, panels, spread, words
 from src.rundir import DIVERGED
 
 GAP = 0.04
@@ -146,6 +147,7 @@ def training(replicas: Sequence[Replica]) -> Figure:
                 axis.plot(*curve[-1], "o", color=colour, ms=7, clip_on=False)
         axis.set(xlabel="updates", ylabel=label, xlim=(0, None))
         axis.grid(alpha=0.3)
+    draw_memoryless(axes[-1], first)
     if first.graded:
         axes[0].set_ylim(0, 100)
     losses = np.concatenate([replica.curve("loss") for replica in replicas])
@@ -158,15 +160,6 @@ def training(replicas: Sequence[Replica]) -> Figure:
     names = (words(outcome["task"]), f"length {outcome['length']}", words(outcome["cell"]), outcome["optimizer"])
     figure.suptitle(", ".join(names), fontsize=10)
     return figure
-
-
-def spread(lengths: Iterable[int], most: int) -> list[int]:
-    """Some of the lengths, from the least to the largest: at most so many."""
-    known = sorted(set(lengths))
-    if len(known) <= most:
-        return known
-    places = np.linspace(0, len(known) - 1, most).round().astype(int)
-    return [known[place] for place in places]
 
 
 def _draw_errors(axis: Axes, alike: Sequence[Replica], colour: str) -> Any:

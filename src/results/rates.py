@@ -12,10 +12,13 @@ import pandas as pd
 
 from src.config.trusted import untrusted
 from src.intervals import wilson
+from src.results.bits import BIT, in_bits
 from src.results.collect import LOSSES as LOSS_COLUMNS
 from src.results.collect import Config, Replica, by_config
 from src.results.comparison import differing
+from src.results.reach import growing
 from src.rundir import DIVERGED, INTERRUPTED, PLATEAU, RESULTS
+from tasks.task import MEMORYLESS
 
 SUCCESS_RATE = (
     "task",
@@ -35,6 +38,9 @@ SUCCESS_RATE = (
 
 YARDSTICKS = ("constant", "linear", "oracle")
 """Losses on fresh sequences of what needs no network, see ``Task.yardsticks``; empty where a task has none."""
+
+OF_TEXT = ("test_bits", "unigram", "zlib", "lzma")
+"""Further columns where there is text: the loss on the test part in bits, and the yardsticks, in nats as all losses."""
 
 LOSSES = (
     "task",
@@ -111,8 +117,11 @@ def losses(replicas: Sequence[Replica]) -> pd.DataFrame:
     for config, alike in groups.items():
         values = dict(config)
         row = _names(values) | middle_losses(alike) | yardsticks(alike[0].task)
-        rows.append([row[column] for column in LOSSES] + [values.get(key) for key in keys])
-    return _sorted(pd.DataFrame(rows, columns=[*LOSSES, *keys]), list(groups))
+        if in_bits(alike[0].task):
+            row["test_bits"] = row["test_loss"] / BIT
+        rows.append(row | {key: values.get(key) for key in keys})
+    found = [column for column in OF_TEXT if any(column in row for row in rows)]
+    return _sorted(pd.DataFrame(rows, columns=[*LOSSES, *found, *keys]), list(groups))
 
 
 def yardsticks(task: dict[str, Any]) -> dict[str, float]:
@@ -122,6 +131,13 @@ def yardsticks(task: dict[str, Any]) -> dict[str, float]:
     except hydra.errors.HydraException:
         found = {}
     return dict.fromkeys(YARDSTICKS, math.nan) | found
+
+
+def memoryless(replica: Replica) -> float:
+    """The loss of answers without memory on a replica's task; NaN where it is not known, or lengths grow."""
+    if not replica.graded or growing([replica]):
+        return math.nan
+    return yardsticks(replica.task).get(MEMORYLESS, math.nan)
 
 
 @lru_cache(maxsize=32)

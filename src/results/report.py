@@ -13,6 +13,7 @@ from src.config import ConfigurationError
 from src.config.errors import first_line
 from src.results import plots
 from src.results.collect import Replica, collect
+from src.results.learning_plot import learning, with_yardstick
 from src.results.page import write_page
 from src.results.rates import losses, success_rates
 from src.results.reach import at_each_length, growing
@@ -22,6 +23,7 @@ from src.results.tables import show_losses, show_reach, show_success_rates
 from src.rundir import (
     CURVES,
     ERROR,
+    LEARNING,
     LOSS,
     PAGE,
     REACH,
@@ -41,8 +43,9 @@ def report(directories: Sequence[Path], out: Path | None = None, skipped: list[s
     """Writes the tables and figures of a sweep, prints its table and returns it.
 
     Written are replicas.csv with one row per replica; success_rate.csv, success_rate and error as .png and .svg, and
-    figures for TensorBoard; where lengths grow, reach.csv, reach.png and reach.svg; of tasks whose answers are neither
-    right nor wrong, loss.csv, loss.png and loss.svg; and report.html, which shows all of them.
+    figures for TensorBoard; where lengths grow, reach.csv, reach.png and reach.svg; of tasks of which the loss of
+    answers without memory is known, learning.png and learning.svg; of tasks whose answers are neither right nor wrong,
+    loss.csv, loss.png and loss.svg; and report.html, which shows all of them.
 
     Args:
         directories: searched for runs at any depth.
@@ -73,6 +76,9 @@ def report(directories: Sequence[Path], out: Path | None = None, skipped: list[s
         table = report_success_rates(graded, out)
         figures[SUCCESS_RATE] = plots.success_rate(graded)
         figures[ERROR] = plots.error(graded)
+    measured = with_yardstick(graded)
+    if measured:
+        figures[LEARNING] = learning(measured)
     curricula = growing(graded)
     if curricula:
         report_reach(curricula, out)

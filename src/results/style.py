@@ -1,6 +1,6 @@
 """What all figures share: colours, the look of each line, the legend."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,15 @@ def panels(replicas: Sequence[Replica]) -> dict[tuple[str, str], list[Replica]]:
     for replica in replicas:
         groups.setdefault((replica.outcome["task"], replica.outcome["cell"]), []).append(replica)
     return dict(sorted(groups.items()))
+
+
+def spread(lengths: Iterable[int], most: int) -> list[int]:
+    """Some of the lengths, from the least to the largest: at most so many."""
+    known = sorted(set(lengths))
+    if len(known) <= most:
+        return known
+    places = np.linspace(0, len(known) - 1, most).round().astype(int)
+    return [known[place] for place in places]
 
 
 def words(name: str) -> str:

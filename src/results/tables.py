@@ -7,6 +7,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from src.results.bits import BIT, beside
 from src.results.collect import Replica, by_config
 from src.results.comparison import labels, paired
 from src.rundir import ERROR, LOSS, REACH, REPLICAS, SUCCESS_RATE
@@ -98,15 +99,25 @@ def show_losses(replicas: Sequence[Replica], table: pd.DataFrame, out: Path) -> 
     """
     names = labels(replicas)
     tasks = ", ".join(dict.fromkeys(table["task"]))
+    several = table["cell"].nunique() > 1
     printed = Table("method", title=f"{tasks}: medians over replicas", title_justify="left")
+    if several:
+        printed.add_column("cell")
     for column in ("n", "epochs", "updates", "s", "loss", "test", "spikes"):
         printed.add_column(column, justify="right")
     for config, (_, row) in zip(table.attrs["configs"], table.iterrows(), strict=True):
         counts = [f"{row[column]:,.0f}" for column in ("replicas", "epochs", "updates", "seconds")]
-        losses = [f"{row['loss']:.3g}", f"{row['test_loss']:.3g}"]
-        printed.add_row(names[config], *counts, *losses, f"{row['spikes']:.0f}")
+        unit = 1.0 if pd.isna(row.get("test_bits")) else BIT
+        losses = [f"{row['loss'] / unit:.3g}", f"{row['test_loss'] / unit:.3g}"]
+        cell = [row["cell"]] if several else []
+        printed.add_row(names[config], *cell, *counts, *losses, f"{row['spikes']:.0f}")
     console = Console()
     console.print(printed)
+    if "test_bits" in table:
+        console.print("losses of text are in bits per character", highlight=False)
+        first = table[table["test_bits"].notna()].iloc[0]
+        known = {name: float(first[name]) for name in ("unigram", "zlib", "lzma") if name in table}
+        console.print(beside(known), highlight=False, soft_wrap=True)
     console.print(f"in {out}: {LOSS}.csv, {LOSS}.png (and .svg)", soft_wrap=True)
 
 

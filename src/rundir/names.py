@@ -20,6 +20,9 @@ ERROR = "error"
 LOSS = "loss"
 """Stem of the table and the figure of a sweep over tasks whose answers are neither right nor wrong."""
 
+LEARNING = "learning"
+"""Stem of the figure of training losses against updates, beside the loss of answers without memory."""
+
 REACH = "reach"
 """Stem of the table and the figure of the lengths that were passed where lengths grow."""
 

@@ -49,6 +49,7 @@ class Sequences(pl.LightningDataModule):
         self.ahead = Ahead(self.data, threads) if threads and not task.epochs else None
         self._seeds: list[int] = []  # of those whose sequences are in _epoch
         self._epoch: Batch | None = None
+        self._round = 0  # of the epochs whose sequences differ, which one that is
 
     def train_dataloader(self) -> "_Blocks":
         return _Blocks(self)
@@ -86,8 +87,10 @@ class Sequences(pl.LightningDataModule):
     def epoch(self) -> Batch:
         """The sequences of those who still learn, where a task is learned in epochs."""
         seeds = [self.population.seeds[r] for r in self.population.live]
-        if self._epoch is None:
-            self._epoch = self.data.fixed(seeds)
+        number = int(self.population.epochs[self.population.live].max()) % self.data.task.rounds
+        if self._epoch is None or number != self._round:
+            self._epoch = self.data.fixed(seeds, number)
+            self._round = number
         elif self._seeds != seeds:
             self._epoch = self._epoch.select([self._seeds.index(seed) for seed in seeds])
         self._seeds = seeds

@@ -14,6 +14,7 @@ from src.linalg import works_ahead
 from src.network import Carry, Network
 from src.population import Population, checkpoint
 from src.rundir import BUDGET, DIVERGED
+from src.training.carried import Carried
 from src.training.data import Block
 from src.training.stages import OneStage, Stages
 from src.training.success import SuccessTest
@@ -76,6 +77,7 @@ class Training(pl.LightningModule):
         self.borders = borders
         self.stages = stages or OneStage(task)
         self.waiting: list[Updated] = []  # updates that were made and not yet recorded
+        self.carried = Carried()  # between epochs
         self.work: Work = by_itself  # or together with other populations, see src/packing
 
     # -- training ----------------------------------------------------------------------------------------------------
@@ -104,9 +106,11 @@ class Training(pl.LightningModule):
         population.leave(recurrence.ask(diverged_A).tolist(), DIVERGED)
 
     def parts(self, data: Batch, borders: list[int], replicas: list[int]) -> None:
-        """Makes an update of each part of these replicas' sequences; the state is carried over."""
+        """Makes an update of each part of these replicas' sequences. The state is carried over from part to part, and
+        from the epoch before where the sequences go on."""
         population = self.population
-        carry = Carry()
+        goes_on = self.task.continues(int(population.epochs[replicas[0]]))
+        carry = self.carried.take(replicas, self.network.W.device) if goes_on else Carry()
         for part in data.cut(borders, self.task.every_step):
             live = population.live
             if not live:
@@ -114,6 +118,8 @@ class Training(pl.LightningModule):
             self.update(part_of(part, replicas, live), carry)
             if population.live is not live:  # somebody diverged
                 carry.select([live.index(replica) for replica in population.live])
+        if self.task.rounds > 1:
+            self.carried.put(population.live, carry)
 
     def update(self, batch: Batch, carry: Carry | None = None, borders: list[list[int]] | None = None) -> None:
         """Makes one update; then whoever diverged leaves: at once on the CPU, elsewhere at the end of a block or epoch.
@@ -241,10 +247,12 @@ class Training(pl.LightningModule):
     # -- checkpoints hold all R replicas -----------------------------------------------------------------------------
 
     def on_save_checkpoint(self, content: dict[str, Any]) -> None:
-        checkpoint.save(content, self.population, self.config)
+        checkpoint.save(content, self.population, self.config, self.task.keepsake())
+        content["carried"] = self.carried.state_dict()
 
     def on_load_checkpoint(self, content: dict[str, Any]) -> None:
-        checkpoint.restore(content, self.population)
+        checkpoint.restore(content, self.population, self.task.keepsake())
+        self.carried.load_state_dict(content.get("carried", {}))
 
 
 def by_itself(training: Training, block: Block) -> None:

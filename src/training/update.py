@@ -1,4 +1,4 @@
-"""One update of a population: forward, backward, direction, clipping, step."""
+"""One update of a population: forward, backward, direction, penalties, clipping, step."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from src.linalg import known, sent
 from src.network import Carry
 from src.population import Optimizer, Stack
 from src.training.clipping import Clipped
+from src.training.penalty import RECURRENT, penalise
 from tasks.batch import Batch
 from tasks.task import Task
 
@@ -25,11 +26,13 @@ class Method:
         clipping: scales the gradients of a stack, and says who diverged; see src/training/clipping.py.
         optimizer: makes torch's optimizer, one learning rate for all; None: gradient descent with each replica's own
             (``settings["lr"]``).
+        penalised: which weights L1 and L2 act on; see src/training/penalty.py.
     """
 
     direction: Direction
     clipping: Callable[[Stack], Clipped]
     optimizer: Optimizer | None = None
+    penalised: str = RECURRENT
 
     def make_optimizer(self, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """Makes the optimizer of a stack. Where replicas have their own rates its own is 1."""
@@ -59,6 +62,8 @@ def update(
 ) -> Updated:
     """Makes one update of all rows of a stack.
 
+    Parameters that are not learned have no gradient, so that they do not count in its norm, and stay as they are.
+
     Args:
         batch: a mini-batch for each row.
         step: takes the optimizer's step from the gradients.
@@ -69,13 +74,19 @@ def update(
         lost_A: rows that have diverged before, and are still there because nobody has asked the device: they stay as
             they are.
     """
+    settings = weighted(stack.settings, draws)
     if borders is None:
-        metrics = stack.network.learn(batch, task, method.direction, stack.settings, draws, carry)
+        metrics = stack.network.learn(batch, task, method.direction, settings, draws, carry)
     else:
-        metrics = learn_in_parts(stack, batch, task, method.direction, draws, borders)
+        metrics = learn_in_parts(stack, batch, task, method.direction, draws, borders, settings)
+    penalise(stack, method.penalised)
+    frozen = stack.network.frozen()
+    for p in frozen:
+        p.grad.zero_()  # type: ignore[union-attr]
     clipped = method.clipping(stack)
     if method.optimizer is None:
         stack.grad_AP.mul_(rates(stack.settings, draws)[:, None])
+    started = [p.detach().clone() for p in frozen]
     diverged_A = clipped.diverged_A
     if diverged_A is None:
         step()
@@ -86,6 +97,8 @@ def update(
         step()
         # an optimizer with a memory moves even without a gradient
         stack.theta_AP.copy_(torch.where(diverged_A[:, None], before, stack.theta_AP))
+    for p, value in zip(frozen, started, strict=True):
+        p.data.copy_(value)  # a shrink, or a decay of an optimizer's own, needs no gradient
     metrics |= {"grad_norm": clipped.norm_A, "clipped": clipped.clipped_A}
     return Updated(metrics, diverged_A)
 
@@ -101,12 +114,39 @@ def rates(settings: dict[str, Tensor], draws: Draws) -> Tensor:
     half_life_A = settings.get("half_life")
     if half_life_A is None or known(half_life_A.isinf().all()):
         return lr_A
-    updates_A = sent(torch.tensor([updates for _, updates in draws], dtype=torch.float64), lr_A.device)
-    return lr_A * torch.exp2(-updates_A / half_life_A).to(lr_A.dtype)
+    return lr_A * torch.exp2(-_updates(draws, lr_A.device) / half_life_A).to(lr_A.dtype)
+
+
+def weighted(settings: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
+    """The settings with each row's α as it is now: α / (1 + alpha_decay · n) after n updates of its own.
+
+    P13 lets α fall as 1/t on natural data. For large n this does, and it begins with α.
+
+    Args:
+        settings: ``alpha`` and, where it falls, ``alpha_decay``; 0: constant.
+        draws: each row's seed and updates so far.
+    """
+    decay_A = settings.get("alpha_decay")
+    if decay_A is None:
+        return settings
+    alpha_A = settings["alpha"]
+    shrinking_A = 1 + decay_A * _updates(draws, alpha_A.device)
+    return settings | {"alpha": (alpha_A / shrinking_A).to(alpha_A.dtype)}
+
+
+def _updates(draws: Draws, device: torch.device) -> Tensor:
+    """Each row's updates so far, float64."""
+    return sent(torch.tensor([updates for _, updates in draws], dtype=torch.float64), device)
 
 
 def learn_in_parts(
-    stack: Stack, batch: Batch, task: Task, direction: Direction, draws: Draws, borders: Sequence[Sequence[int]]
+    stack: Stack,
+    batch: Batch,
+    task: Task,
+    direction: Direction,
+    draws: Draws,
+    borders: Sequence[Sequence[int]],
+    settings: dict[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Overwrites the gradients with those of sequences in parts: truncated backpropagation through time, one update.
 
@@ -115,7 +155,9 @@ def learn_in_parts(
 
     Args:
         borders: of each row's sequences, from 0 to their length.
+        settings: of the method; None: those of the stack.
     """
+    settings = stack.settings if settings is None else settings
     carry = Carry()
     if not task.every_step:
         last_A = sent(torch.tensor([own[-2] for own in borders]), batch.length.device)
@@ -124,13 +166,13 @@ def learn_in_parts(
             with torch.no_grad():
                 stack.network(before.inputs, before.length, carry=carry)
         after = batch.between(last_A, batch.length, every_step=False)
-        return stack.network.learn(after, task, direction, stack.settings, draws, carry)
+        return stack.network.learn(after, task, direction, settings, draws, carry)
     total_AP = torch.zeros_like(stack.grad_AP)
     metrics: dict[str, Tensor] = {}
     for first_A, end_A in _parts(borders, batch.length.device):
         part = batch.between(first_A, end_A, every_step=True)
         share_A = part.length / batch.length
-        found = stack.network.learn(part, task, direction, stack.settings, draws, carry)
+        found = stack.network.learn(part, task, direction, settings, draws, carry)
         total_AP += _shared(stack.grad_AP, share_A)
         for name, value_A in found.items():
             shared = _shared(value_A, share_A)

@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 
 from src.directions import Direction
 from src.network import Network
+from tasks.adding import adding
 from tasks.addition import addition
 from tasks.batch import collate
+from tasks.copying import copying
 from tasks.data import TrainingData
 from tasks.memorization import memorization
 from tasks.multiplication import multiplication
 from tasks.permutation import permutation
-from tasks.task import Regression, Split
+from tasks.task import MEMORYLESS, Regression, Split
 from tasks.temporal_order import temporal_order
 from tasks.temporal_order_3bit import temporal_order_3bit
 from tests.conftest import make_architecture, make_task
@@ -233,6 +235,82 @@ def test_memorization_by_hand():
     assert len({a, b, c}) == 2
     assert symbols[:, 0].tolist() == [a, b, c, 2, 2, 2, 3, 2, 2]
     assert target[:, 0].tolist() == [2, 2, 2, 2, 2, 2, a, b, c]
+
+
+@settings(max_examples=100, deadline=None)
+@given(seeds, st.integers(1, 300), batches, st.sampled_from([(8, 10), (2, 3), (5, 1)]))
+def test_copying(seed, length, batch, kind):
+    """Arjovsky, Shah & Bengio (2016): 10 symbols, T - 1 blanks, the delimiter, 10 blanks; T + 10 blanks, 10 symbols."""
+    values, items = kind
+    symbols, target = copying(length, batch, np.random.default_rng(seed), values, items)
+    blank, delimiter = values, values + 1
+    for b in range(batch):
+        kept = symbols[:items, b].tolist()
+        assert all(0 <= symbol < values for symbol in kept)
+        assert symbols[:, b].tolist() == kept + [blank] * (length - 1) + [delimiter] + [blank] * items
+        assert target[:, b].tolist() == [blank] * (length + items) + kept
+
+
+@settings(max_examples=150, deadline=None)
+@given(seeds, st.integers(2, 300), batches)
+def test_adding(seed, length, batch):
+    inputs, target = adding(length, batch, np.random.default_rng(seed))
+    assert inputs.shape == (length, batch, 2) and inputs.dtype == target.dtype == np.float32
+    assert ((inputs[..., 0] >= 0) & (inputs[..., 0] < 1)).all()
+    half = length // 2
+    for b in range(batch):
+        where = [i for i in range(length) if inputs[i, b, 1] == 1]
+        assert set(inputs[:, b, 1]) <= {0, 1} and len(where) == 2
+        assert 0 <= where[0] < half <= where[1] < length
+        assert target[b] == pytest.approx(sum(float(inputs[i, b, 0]) for i in where), abs=1e-6)
+
+
+def test_marks_of_adding_reach_both_ends():
+    inputs, _ = adding(7, 20_000, np.random.default_rng(0))
+    marked = inputs[..., 1].mean(1)
+    assert marked[:3] == pytest.approx(1 / 3, abs=0.02) and marked[3:] == pytest.approx(1 / 4, abs=0.02)
+
+
+def test_the_loss_without_memory_of_copying():
+    """Sure of the blanks, and a guess for each symbol; by drawing, and at lengths that vary."""
+    task = make_task("copy", length=7)
+    _, target = copying(7, 50, np.random.default_rng(0))
+    output = torch.full((1, *target.shape, 9), -1e4)
+    output[..., 8] = torch.from_numpy(np.where(target == 8, 0.0, -1e4))
+    output[..., :8] = torch.from_numpy(np.where(target == 8, -1e4, 0.0))[None, ..., None]
+    loss = task.loss(output, torch.from_numpy(target)[None])
+    assert task.yardsticks() == {MEMORYLESS: pytest.approx(10 * np.log(8) / 27)}
+    assert loss.item() == pytest.approx(task.yardsticks()[MEMORYLESS], rel=1e-4)
+    varied = make_task("copy", length=7, max_length=20, stretch=0.3)
+    drawn = [
+        10 * np.log(8) / (varied.draw_length(rng) + 20) for rng in [np.random.default_rng(1)] for _ in range(20_000)
+    ]
+    assert varied.yardsticks()[MEMORYLESS] == pytest.approx(np.mean(drawn), abs=5 * np.std(drawn) / 20_000**0.5)
+    assert make_task("copy", loss="hinge").yardsticks() == {}
+
+
+def test_the_loss_without_memory_of_adding():
+    task = make_task("adding")
+    _, target = adding(20, 40_000, np.random.default_rng(0))
+    one = torch.ones(1, 40_000, 1)
+    right = torch.from_numpy(target)[None]
+    assert task.loss(one, right).item() == pytest.approx(task.yardsticks()[MEMORYLESS], abs=0.005)
+    assert task.loss(one + 0.05, right) > task.loss(one, right) < task.loss(one - 0.05, right)
+    assert task.wrong(one, right).float().mean() == pytest.approx(0.9216, abs=0.01)
+    squared = make_task("adding", criterion="squared")
+    assert squared.wrong(one, right).float().mean() == pytest.approx(0.64, abs=0.015)
+
+
+def test_copying_is_judged_by_the_recalled_symbols_alone():
+    task = make_task("copy", length=5, items=2, values=3)
+    _, target = copying(5, 4, np.random.default_rng(0), 3, 2)
+    answers = target.copy()
+    answers[0, 0] = 1  # not blank
+    answers[-1, 1] = (answers[-1, 1] + 1) % 4
+    answers[-2, 2] = 3  # a blank for a symbol
+    output = torch.nn.functional.one_hot(torch.from_numpy(answers), 4).float()[None]
+    wrong = task.wrong(output, torch.from_numpy(target)[None])
+    assert wrong.any(1).tolist() == [[False, True, True, False]]
 
 
 def test_new_tasks_are_uniform_and_chance_is_what_it_is():

@@ -10,8 +10,8 @@ from src.directions import Tape
 from src.recurrence.backend import Pass
 from src.recurrence.cpu import structs
 from src.recurrence.cpu.library import library
-from src.recurrence.cpu.structs import Input
-from src.recurrence.cpu.support import ACTIVATIONS, FORMS
+from src.recurrence.cpu.structs import Form, Input
+from src.recurrence.cpu.support import ACTIVATIONS
 from src.recurrence.known import omega_of
 
 KINDS = {torch.int8: Input.SYMBOLS_8, torch.int64: Input.SYMBOLS_64, torch.float32: Input.VECTORS}
@@ -120,8 +120,8 @@ class Prepared:
         R = self.shape[0]
         if term.alpha_R.shape != (R,):
             raise ValueError(f"alpha has shape {tuple(term.alpha_R.shape)}, not ({R},)")
-        self.call.form = FORMS[term.form]
-        self.point(alpha=term.alpha_R.float(), omega=torch.empty(R))
+        form = torch.where(term.plain_R != 0, int(Form.PLAIN), int(Form.SQUARED))
+        self.point(alpha=term.alpha_R.float(), form=form, omega=torch.empty(R))
         tape.values[name] = self.memory["omega"]
 
     def call_backward(self) -> None:

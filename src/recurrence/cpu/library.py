@@ -51,6 +51,8 @@ def load(path: Path) -> ctypes.CDLL:
         function = getattr(loaded, name)
         function.argtypes = [ctypes.POINTER(struct)]
         function.restype = None
+    loaded.multiply_adds.argtypes = [ctypes.c_int64] * 3
+    loaded.multiply_adds.restype = ctypes.c_int64
     for function in (loaded.forward, loaded.backward):
         function.argtypes = [ctypes.POINTER(structs.Call)]
     return loaded

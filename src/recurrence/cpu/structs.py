@@ -64,7 +64,7 @@ class Call(ctypes.Structure):
     """The recurrence: forward, backward, or a whole update."""
 
     _fields_ = [
-        *_numbers("R T B H I O lstm threads input form loss every pad"),
+        *_numbers("R T B H I O lstm threads input loss every pad"),
         *_pointers("length activation x target"),
         *_pointers("W W_in b W_out b_out dW dW_in db dW_out db_out"),
         *_numbers("W_next W_in_next b_next W_out_next b_out_next"),
@@ -72,7 +72,7 @@ class Call(ctypes.Structure):
         *_pointers("h0 c0 h c gates h_last c_last"),
         *_pointers("dh dh_last dc_last dh0 dc0"),
         *_pointers("delta d v e d2 v2 dz"),
-        *_pointers("losses alpha omega simplex"),
+        *_pointers("losses alpha form omega simplex"),
     ]
 
 

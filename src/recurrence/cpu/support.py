@@ -4,11 +4,10 @@ import torch
 from torch import Tensor
 
 from src.cells import Cell
-from src.recurrence.cpu.structs import Activation, Form, Loss
+from src.recurrence.cpu.structs import Activation, Loss
 from src.recurrence.known import is_known
 
 LOSSES = {"cross_entropy": Loss.CROSS_ENTROPY, "squared_error": Loss.SQUARED_ERROR}
-FORMS = {"squared": Form.SQUARED, "plain": Form.PLAIN}
 ACTIVATIONS = {code.name.lower(): code for code in Activation}
 
 

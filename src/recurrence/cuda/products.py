@@ -57,9 +57,10 @@ def omega(term: OmegaTerm, d2_RTB: Tensor, v2_RTB: Tensor) -> tuple[Tensor, Tens
     R, T, B = d2_RTB.shape
     value_R = d2_RTB.new_empty(R)
     coefficient_RTB = torch.empty_like(d2_RTB)
-    arguments: dict[str, Any] = {"d2": d2_RTB, "v2": v2_RTB, "alpha_R": term.alpha_R.float(), "value_R": value_R}
+    arguments: dict[str, Any] = {"d2": d2_RTB, "v2": v2_RTB, "alpha_R": term.alpha_R.float()}
+    arguments |= {"plain_R": term.plain_R.float(), "value_R": value_R}
     arguments |= {"coefficient": coefficient_RTB, "N": T * B, "B": B, "BOUND": BOUND}
-    launch(kernel, (R,), arguments, {"SQUARED": term.form == "squared", "ROWS": PAIRS}, warps=4)
+    launch(kernel, (R,), arguments, {"ROWS": PAIRS}, warps=4)
     return value_R, coefficient_RTB
 
 

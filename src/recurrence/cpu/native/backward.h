@@ -29,7 +29,8 @@ class Backward {
           chunk(std::max<Index>(1, SUM_ROWS / tile.rows)),
           with_omega(c.alpha && c.alpha[tile.r] != 0),
           with_norms(with_omega || c.d2),
-          W(z.G, z.P, scratch),
+          W(z.G, z.whole, scratch),
+          W_left(z.left, z.width, scratch),
           d(scratch.take(tile.rows * z.P)),
           dc(scratch.take(tile.rows * z.P)),
           delta(scratch.take(chunk * tile.rows * z.width)),
@@ -37,7 +38,9 @@ class Backward {
           inputs(scratch.take(room.inputs)),
           d2(scratch.take(tile.rows)),
           v2(scratch.take(tile.rows)) {
-        W.pack_transposed(c.W + tile.r * c.W_next, z.H);
+        const float* weights = c.W + tile.r * c.W_next;
+        W.pack_transposed(weights, z.H);
+        W_left.pack_transposed(weights, z.columns());
         tile.read_state(c.dh_last, d);
         if (c.lstm) tile.read_state(c.dc_last, dc);
         if (c.loss != NONE) out.emplace(tile, part, scratch);
@@ -99,6 +102,7 @@ class Backward {
     // d becomes v_t = δ_t Wᵀ.
     inline void send(const float* now) {
         multiply(tile.rows, {now, z.width, z.H, z.gates, z.P}, W, d, z.P, false);
+        multiply(tile.rows, now, z.width, W_left, d + z.whole, z.P, false, [](Vector v) { return v; });
         if (with_norms) squares(tile, d, dc_or_null(), v2);
     }
 
@@ -166,6 +170,7 @@ class Backward {
     const Index chunk;  // steps
     const bool with_omega, with_norms;
     Packed W;               // its transpose
+    Leftover W_left;
     float* const d;         // dL/dh, total
     float* const dc;        // dL/dc, likewise; LSTM only
     float* const delta;     // of the steps of a chunk, latest first

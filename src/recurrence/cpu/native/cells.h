@@ -34,19 +34,37 @@ inline Vector slope(Vector h) {
 // -- simple cells: h = σ(a)
 
 template <int A>
-void simple(Index size, float* h) {
-    for (Index i = 0; i < size; i += LANES) store(h + i, activate<A>(load(h + i)));
+void simple(const Tile& tile, float* h) {
+    for (Index row = 0; row < tile.rows; row++, h += tile.z.P)
+        for (Index j = 0; j < tile.z.whole; j += LANES) store(h + j, activate<A>(load(h + j)));
 }
 
-// h = σ(a), in place.
+// h = σ(a), in place, but for what is left over.
 void advance(const Tile& tile, float* h) {
-    const Index size = tile.rows * tile.z.P;
     switch (tile.c.activation[tile.r]) {
-        case TANH: return simple<TANH>(size, h);
-        case SIGMOID: return simple<SIGMOID>(size, h);
-        case RELU: return simple<RELU>(size, h);
-        case ELU: return simple<ELU>(size, h);
+        case TANH: return simple<TANH>(tile, h);
+        case SIGMOID: return simple<SIGMOID>(tile, h);
+        case RELU: return simple<RELU>(tile, h);
+        case ELU: return simple<ELU>(tile, h);
     }
+}
+
+Vector activate(int32_t activation, Vector a) {
+    switch (activation) {
+        case TANH: return activate<TANH>(a);
+        case SIGMOID: return activate<SIGMOID>(a);
+        case RELU: return activate<RELU>(a);
+        case ELU: return activate<ELU>(a);
+        default: return a;
+    }
+}
+
+// What is left over of h = σ(a), from a without the product.
+void advance_leftover(const Tile& tile, const float* before, const Leftover& W, float* h) {
+    const Sizes& z = tile.z;
+    const int32_t activation = tile.c.lstm ? IDENTITY : tile.c.activation[tile.r];
+    const auto then = [&](Vector a) { return activate(activation, a); };
+    multiply(tile.rows, before, z.P, W, h + z.whole, z.P, true, then);
 }
 
 template <int A>

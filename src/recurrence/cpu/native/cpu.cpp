@@ -11,6 +11,7 @@
 // the vectors are the compiler's (GCC and Clang), as wide as the machine's.
 
 #include "arguments.h"
+#include "bound.h"
 #include "layout.h"
 #include "linear.h"
 #include "noise.h"
@@ -47,6 +48,9 @@ void simplex(const Simplex* c) { make_direction(*c); }
 void linear_forward(const Linear* c) { run_linear(*c); }
 
 void linear_backward(const Linear* c) { run_linear_back(*c); }
+
+// What bench/ compares the speed with: see bound.h.
+Index multiply_adds(Index threads, Index lanes, Index rounds) { return multiply_adds_of(threads, lanes, rounds); }
 
 void add_noise(const Noise* c) { run_noise(*c); }
 

@@ -82,7 +82,6 @@ FIELD(Index, O)
 FIELD(Index, lstm)
 FIELD(Index, threads)
 FIELD(Index, input)
-FIELD(Index, form)
 FIELD(Index, loss)
 FIELD(Index, every)                // whether there is a target, and a loss, at every step, not only at the last one
 FIELD(Index, pad)                  // rows beyond a replica's length are handed out and shall be zero
@@ -131,6 +130,7 @@ FIELD(float*, v2)               // RTB, likewise
 FIELD(float*, dz)               // RTBG contiguous: δ where the drive itself was the input
 FIELD(float*, losses)           // R
 FIELD(const float*, alpha)      // R: weight of Ω; 0: none
+FIELD(const Index*, form)       // R: of Ω
 FIELD(float*, omega)            // R: Ω; NaN where alpha is 0
 FIELD(const Simplex*, simplex)  // its β and ψ; if given, the gradients are that direction
 END

@@ -19,8 +19,11 @@ inline void fetch_ahead(const Tile& tile, const History& past, Index t) {
 void forward(const Tile& tile, const History& past, Scratch& scratch) {
     const Call& c = tile.c;
     const Sizes& z = tile.z;
-    Packed W(z.H, z.width, scratch);
-    W.pack(c.W + tile.r * c.W_next, z.columns());
+    const float* weights = c.W + tile.r * c.W_next;
+    Packed W(z.H, c.lstm ? z.width : z.whole, scratch);
+    Leftover W_left(c.lstm ? 0 : z.left, z.P, scratch);
+    W.pack(weights, z.columns());
+    W_left.pack(weights, z.columns());
     float* table = scratch.take((c.I + 1) * z.width);
     make_table(tile, table);
     tile.read_state(c.h0, past.h.at(0));
@@ -31,6 +34,7 @@ void forward(const Tile& tile, const History& past, Scratch& scratch) {
         drive(tile, t, table, a);
         fetch_ahead(tile, past, t);
         multiply(tile.rows, {past.h.at(t), z.P, z.H}, W, a, z.width, true);
+        advance_leftover(tile, past.h.at(t), W_left, a);
         if (c.lstm)
             advance_lstm(tile, a, past.cell.at(t), past.cell.at(t + 1), h);
         else

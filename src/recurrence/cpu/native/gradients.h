@@ -10,13 +10,14 @@
 
 namespace {
 
-// What one tile adds up, one after the other: dW; its part by Ω; dW_in and db; dW_out and db_out.
+// What one tile adds up, one after the other: dW, its columns that are left over as rows; its part by Ω, likewise; dW_in
+// and db; dW_out and db_out.
 struct Room {
     Index W, omega, inputs, outputs;
 
     explicit Room(const Call& c) : Room(c, Sizes(c)) {}
     Room(const Call& c, const Sizes& z)
-        : W(z.H * z.width),
+        : W(z.H * z.width + z.gates * z.left * z.P),
           omega(c.alpha ? W : 0),
           inputs(c.input == DENSE ? 0 : (c.I + 1) * z.width),
           outputs(c.loss == NONE ? 0 : (z.H + 1) * z.O) {}
@@ -33,18 +34,41 @@ struct Chunk {
     const float* weighted;  // likewise; null where α is 0
 };
 
+// Adds left, rows of P, times δ.
+void add_product(const Tile& tile, Index steps, const Factor& left, const Factor& delta, float* part, bool half) {
+    const Sizes& z = tile.z;
+    if (z.left == 0) {
+        add_outer(steps, tile.rows, left, delta, part, z.width, z.H, z.width / LANES, half);
+        return;
+    }
+    for (Index g = 0; g < z.gates; g++) {
+        const Factor gate = {delta.at + g * z.P, delta.step, delta.row};
+        const Factor rest = {gate.at + z.whole, delta.step, delta.row};
+        float* const rows = part + z.H * z.width + g * z.left * z.P;
+        add_outer(steps, tile.rows, left, gate, part + g * z.P, z.width, z.H, z.whole / LANES, half);
+        add_outer(steps, tile.rows, rest, left, rows, z.P, z.left, z.P / LANES);
+    }
+}
+
+// Puts the columns that are left over where they belong.
+void place_leftover(const Sizes& z, float* sums) {
+    const float* rows = sums + z.H * z.width;
+    for (Index g = 0; g < z.gates; g++)
+        for (Index f = 0; f < z.left; f++, rows += z.P)
+            for (Index k = 0; k < z.H; k++) sums[k * z.width + g * z.P + z.whole + f] = rows[k];
+}
+
 // dW += Σ h_{t-1}ᵀ δ_t and, by Ω, Σ κ_t v_tᵀ δ_t. Since v_t = δ_t Wᵀ, the latter is W S, S = Σ κ_t δ_tᵀ δ_t. S is
 // symmetric, and half of it is cheaper than the whole product. LSTM has four times as many δ as units, and makes the
 // product itself.
 void add_to_W(const Tile& tile, const Chunk& chunk, const Track& h, float* part) {
     const Sizes& z = tile.z;
-    const Index vectors = z.width / LANES;
     const Factor before = {h.at(chunk.t + chunk.count - 1), -h.next, z.P};  // the state before the latest step
     const Factor delta = {chunk.delta, tile.rows * z.width, z.width};
-    add_outer(chunk.count, tile.rows, before, delta, part, z.H, vectors);
+    add_product(tile, chunk.count, before, delta, part, false);
     if (!chunk.weighted) return;
     const Factor weighted = {chunk.weighted, tile.rows * z.P, z.P};
-    add_outer(chunk.count, tile.rows, weighted, delta, part + z.H * z.width, z.H, vectors, !tile.c.lstm);
+    add_product(tile, chunk.count, weighted, delta, part + Room(tile.c, z).W, !tile.c.lstm);
 }
 
 // dW_in and db, which are summed in `own` first.
@@ -100,11 +124,11 @@ void add_omega(const Call& c, Index r, const Sums& all, float* total, Scratch& s
     const Sizes z(c);
     const Room room(c, z);
     const Index pairs = std::max<Index>(1, all.pairs);
-    c.omega[r] = static_cast<float>(all.excess / static_cast<double>(c.form == SQUARED ? pairs : c.B));
-    const float factor = c.form == SQUARED ? c.alpha[r] / static_cast<float>(pairs) : c.alpha[r];
+    c.omega[r] = static_cast<float>(all.excess / static_cast<double>(c.form[r] == SQUARED ? pairs : c.B));
+    const float factor = c.form[r] == SQUARED ? c.alpha[r] / static_cast<float>(pairs) : c.alpha[r];
     float* by_omega = total + room.W;
     if (!c.lstm) by_omega = times_symmetric(c.W + r * c.W_next, by_omega, z, scratch);
-    add_to(total, factor, by_omega, room.W);
+    add_to(total, factor, by_omega, z.H * z.width);
 }
 
 void hand_out(const Call& c, Index r, float* total) {
@@ -131,6 +155,9 @@ void hand_out(const Call& c, Index r, float* total) {
 void add_up(const Call& c, Index r, Index tiles, float* total, const Sums* of_sequences, Scratch& scratch) {
     const Index size = Room(c).size();
     for (Index tile = 1; tile < tiles; tile++) add_to(total, total + tile * size, size);
+    const Sizes z(c);
+    place_leftover(z, total);
+    if (c.alpha) place_leftover(z, total + Room(c, z).W);
     const Sums all = sum_up(c, of_sequences);
     const Index terms = c.B * (c.every ? std::max<Index>(1, c.length[r]) : 1);
     if (c.losses) c.losses[r] = static_cast<float>(all.loss / static_cast<double>(terms));

@@ -81,7 +81,7 @@ void drive(const Tile& tile, Index t, const float* table, float* a) {
         else if (tile.c.input == VECTORS)
             drive_by_vector(tile, vector(tile, t, row, tile.c.I), table, to);
         else
-            std::memcpy(to, table + symbol(tile, t, row) * z.width, z.width * sizeof(float));
+            copy(to, table + symbol(tile, t, row) * z.width, z.width);
     }
 }
 

@@ -114,7 +114,7 @@ void run_linear_back(const Linear& c) {
         std::memset(dW, 0, size * sizeof(float));
         in_blocks(first, rows, [&](Index at, Index n) {
             derive_rows(layer, at, n, da, db);
-            add_outer(1, n, {layer.x(at), 0, c.x_row}, {da, 0, layer.M}, dW, c.K, layer.M / LANES);
+            add_outer(1, n, {layer.x(at), 0, c.x_row}, {da, 0, layer.M}, dW, layer.M, c.K, layer.M / LANES);
             if (!c.dx) return;
             multiply(n, {da, layer.M, c.M}, W, dx, layer.K, false);
             unpad_rows(dx, n, {1, c.K, layer.K}, c.dx + (r * c.N + at) * c.K);

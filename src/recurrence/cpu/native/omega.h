@@ -54,7 +54,7 @@ void squares(const Tile& tile, const float* one, const float* two, float* result
 void weigh_rows(const Tile& tile, const float* d2, const float* v2, const float* x, float* weighted, Sums* sums) {
     const Index P = tile.z.P;
     for (Index row = 0; row < tile.rows; row++) {
-        const float kappa = add_pair(static_cast<Form>(tile.c.form), tile.c.B, d2[row], v2[row], sums[row]);
+        const float kappa = add_pair(static_cast<Form>(tile.c.form[tile.r]), tile.c.B, d2[row], v2[row], sums[row]);
         const float* from = x + row * P;
         float* to = weighted + row * P;
         for (Index j = 0; j < P; j += LANES) store(to + j, kappa == 0.f ? Vector{} : kappa * load(from + j));

@@ -33,9 +33,15 @@ inline void sum_outer(Index steps, Index rows, Factor left, Factor right, Vector
 
 template <int M, int N>
 void outer(Index steps, Index rows, const Factor left, const Factor right, float* C, Index C_row) {
-    Vector total[M][N] = {};
-    sum_outer(steps, rows, left, right, total);
+    Vector total[M][N];
+    UNROLL
     for (int m = 0; m < M; m++)
+        UNROLL
+        for (int n = 0; n < N; n++) total[m][n] = Vector{};
+    sum_outer(steps, rows, left, right, total);
+    UNROLL
+    for (int m = 0; m < M; m++)
+        UNROLL
         for (int n = 0; n < N; n++) {
             float* to = C + m * C_row + n * LANES;
             store(to, load(to) + total[m][n]);
@@ -43,9 +49,8 @@ void outer(Index steps, Index rows, const Factor left, const Factor right, float
 }
 
 // C (K rows of some vectors) += Σ leftᵀ right over `steps` and `rows`. `half` leaves out the blocks left of the diagonal.
-void add_outer(Index steps, Index rows, const Factor& left, const Factor& right, float* C, Index K, Index vectors,
-               bool half = false) {
-    const Index C_row = vectors * LANES;
+void add_outer(Index steps, Index rows, const Factor& left, const Factor& right, float* C, Index C_row, Index K,
+               Index vectors, bool half = false) {
     evenly(K, BLOCK_ROWS, [&](Index unit, Index m) {
         const Index begin = half ? unit / LANES : 0;
         const Factor own_left = {left.at + unit, left.step, left.row};

@@ -59,8 +59,9 @@ struct Packed {
         for (Index p = 0; p < panels; p++) {
             const Index at = first(p) * LANES;
             const Index n = first(p + 1) * LANES - at;
-            for (Index j = at; j < std::min(at + n, N); j++)
-                for (Index k = 0; k < K; k++) numbers[K * at + k * n + j - at] = M[j * K + k];
+            const Index end = std::min(at + n, N);
+            for (Index k = 0; k < K; k++)  // side by side where it is written
+                for (Index j = at; j < end; j++) numbers[K * at + k * n + j - at] = M[j * K + k];
         }
     }
 

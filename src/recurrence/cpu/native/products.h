@@ -19,8 +19,10 @@ struct Left {
 template <int M, int N>
 void block(const Left left, const float* panel, float* C, Index C_row, bool add) {
     Vector total[M][N];
+    UNROLL
     for (int m = 0; m < M; m++)
-        for (int n = 0; n < N; n++) total[m][n] = add ? load(C + m * C_row + n * LANES) : Vector{};
+        UNROLL
+        for (int n = 0; n < N; n++) total[m][n] = Vector{};
     for (Index s = 0; s < left.segments; s++)
         for (Index k = 0; k < left.length; k++) {
             Vector b[N];
@@ -31,8 +33,13 @@ void block(const Left left, const float* panel, float* C, Index C_row, bool add)
             }
             panel += N * LANES;
         }
+    UNROLL
     for (int m = 0; m < M; m++)
-        for (int n = 0; n < N; n++) store(C + m * C_row + n * LANES, total[m][n]);
+        UNROLL
+        for (int n = 0; n < N; n++) {
+            float* to = C + m * C_row + n * LANES;
+            store(to, add ? load(to) + total[m][n] : total[m][n]);
+        }
 }
 
 // C = or += left times a packed matrix.

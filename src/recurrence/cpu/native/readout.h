@@ -53,7 +53,7 @@ class Readout {
         output(h, now);
         for (Index row = 0; row < tile.rows; row++) differentiate(t, row, now + row * z.O, sums[row]);
         if (c.dW && !c.simplex)
-            add_outer(1, tile.rows, {h, 0, z.P}, {now, 0, z.O}, total, z.H, z.O / LANES);
+            add_outer(1, tile.rows, {h, 0, z.P}, {now, 0, z.O}, total, z.O, z.H, z.O / LANES);
         multiply(tile.rows, {now, z.O, c.O}, back, d, z.P, true);
     }
 

@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "leftover.h"
 #include "products.h"
 #include "scratch.h"
 
@@ -12,9 +13,11 @@ namespace {
 // Widths of rows.
 struct Sizes {
     Index H, P, gates, G, width, O;  // width: of rows of G columns, padded gate by gate; O is padded too
+    Index left, whole;               // of H columns so many are left over; before them are whole vectors
 
     explicit Sizes(const Call& c)
-        : H(c.H), P(padded(c.H)), gates(c.lstm ? 4 : 1), G(gates * H), width(gates * P), O(padded(c.O)) {}
+        : H(c.H), P(padded(c.H)), gates(c.lstm ? 4 : 1), G(gates * H), width(gates * P), O(padded(c.O)),
+          left(left_over(c.H)), whole(left ? H - left : P) {}
 
     Columns columns() const { return {gates, H, P}; }
 };

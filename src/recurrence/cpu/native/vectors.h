@@ -3,8 +3,14 @@
 #pragma once
 
 #include <cstring>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 #include "arguments.h"
+
+#define ALWAYS_INLINE __attribute__((always_inline)) inline
+#define UNROLL _Pragma("GCC unroll 16")  // early, so that sums stay in registers
 
 #if defined(__AVX512F__)
 constexpr int LANES = 16, BLOCK_ROWS = 6, BLOCK_VECTORS = 4;  // 20 of 32 registers hold sums
@@ -26,6 +32,28 @@ inline Vector load(const float* p) {
 }
 
 inline void store(float* p, Vector x) { std::memcpy(p, &x, sizeof x); }
+
+// x, no further from 0 than `end`. NaN stays.
+ALWAYS_INLINE Vector clamp(Vector x, float end) {
+    const Vector most = Vector{} + end;
+#if defined(__AVX512F__)
+    return _mm512_max_ps(-most, _mm512_min_ps(most, x));  // of two of which one is NaN these are the second
+#else
+    x = x > most ? most : x;
+    return x < -most ? -most : x;
+#endif
+}
+
+// x / y of numbers that are neither very large nor very small.
+ALWAYS_INLINE Vector quotient(Vector x, Vector y) {
+#if defined(__AVX512F__)
+    const Vector inverse = _mm512_rcp14_ps(y);  // division takes longer than all the rest of tanh
+    const Vector near = x * inverse;
+    return near + inverse * (x - near * y);
+#else
+    return x / y;
+#endif
+}
 
 template <int N>
 inline float sum_lanes(const float* p) {  // halves upon halves
@@ -50,6 +78,11 @@ inline float sum(Vector x) {
 
 // n, rounded up to whole vectors.
 constexpr Index padded(Index n) { return (n + LANES - 1) / LANES * LANES; }
+
+// Whole vectors.
+inline void copy(float* to, const float* from, Index size) {
+    for (Index j = 0; j < size; j += LANES) store(to + j, load(from + j));
+}
 
 // to += from, of whole vectors.
 inline void add_to(float* to, const float* from, Index size) {

@@ -63,7 +63,7 @@ def losses(
 
 
 @triton.jit(do_not_specialize=VARYING)
-def omega(d2, v2, alpha_R, value_R, coefficient, N, B, BOUND, SQUARED: tl.constexpr, ROWS: tl.constexpr):
+def omega(d2, v2, alpha_R, plain_R, value_R, coefficient, N, B, BOUND, ROWS: tl.constexpr):
     """Ω_R and ακ, see src/directions/omega.py: one program a replica, over its N = T B pairs.
 
     A NaN counts, so that it shows. Where α is 0 the coefficient is 0 and Ω is NaN.
@@ -73,6 +73,7 @@ def omega(d2, v2, alpha_R, value_R, coefficient, N, B, BOUND, SQUARED: tl.conste
     v2 += r * N
     coefficient += r * N
     alpha = tl.load(alpha_R + r)
+    plain = tl.load(plain_R + r) != 0
     pairs_B = tl.zeros((ROWS,), tl.float32)
     total_B = tl.zeros((ROWS,), tl.float32)
     for first in range(0, N, ROWS):
@@ -81,16 +82,10 @@ def omega(d2, v2, alpha_R, value_R, coefficient, N, B, BOUND, SQUARED: tl.conste
         v2_B = tl.load(v2 + rows, mask=rows < N, other=0.0)
         counts = ((d2_B < BOUND) == 0) & (rows < N)
         q = tl.where(counts, v2_B, 1.0) / tl.where(counts, d2_B, 1.0)
-        if SQUARED:
-            excess = q - 1.0
-        else:
-            excess = tl.sqrt(q) - 1.0
+        excess = tl.where(plain, tl.sqrt(q), q) - 1.0
         pairs_B += tl.where(counts, 1.0, 0.0)
         total_B += tl.where(counts, excess * excess, 0.0)
-    if SQUARED:
-        share = 1.0 / tl.maximum(tl.sum(pairs_B, 0), 1.0)
-    else:
-        share = 1.0 / B
+    share = 1.0 / tl.where(plain, B, tl.maximum(tl.sum(pairs_B, 0), 1.0))
     value = tl.sum(total_B, 0) * share
     tl.store(value_R + r, tl.where(alpha == 0.0, float("nan"), value))
     for first in range(0, N, ROWS):
@@ -100,12 +95,11 @@ def omega(d2, v2, alpha_R, value_R, coefficient, N, B, BOUND, SQUARED: tl.conste
         counts = ((d2_B < BOUND) == 0) & (rows < N)
         d2_B = tl.where(counts, d2_B, 1.0)
         v2_B = tl.where(counts, v2_B, 1.0)
-        if SQUARED:
-            kappa = 4.0 * (v2_B / d2_B - 1.0) / d2_B * share
-        else:
-            flows = v2_B > 0
-            d = tl.sqrt(d2_B)
-            v = tl.sqrt(tl.where(flows, v2_B, 1.0))
-            kappa = tl.where(flows, 2.0 * (v / d - 1.0) / (v * d) * share, 0.0)
+        flows = v2_B > 0
+        d = tl.sqrt(d2_B)
+        v = tl.sqrt(tl.where(flows, v2_B, 1.0))
+        of_norms = tl.where(flows, 2.0 * (v / d - 1.0) / (v * d), 0.0)
+        of_squares = 4.0 * (v2_B / d2_B - 1.0) / d2_B
+        kappa = tl.where(plain, of_norms, of_squares) * share
         weighted = tl.where(alpha == 0.0, 0.0, alpha * kappa)
         tl.store(coefficient + rows, tl.where(counts, weighted, 0.0), mask=rows < N)
