@@ -157,6 +157,11 @@ class Task(ABC):
         return sum(means) / len(means)
 
     @property
+    def evaluated(self) -> int:
+        """Sequences of a replica's last test where answers are neither right nor wrong."""
+        return self.batch_size
+
+    @property
     def loss_form(self) -> str | None:
         """The name under which a fused recurrence may know :meth:`loss`: ``cross_entropy`` or ``squared_error``."""
         return None

@@ -83,6 +83,11 @@ PACKS = {
             "curriculum.mixing=.8",
         ],
     ],
+    "patient records, folds and a control": [
+        ["task=records", "task.cohort=100", "task.length=9"],
+        ["task=records", "task.cohort=100", "task.length=12", "task.fold=3", "optimizer=msgd_c"],
+        ["task=records", "task.cohort=100", "task.length=9", "task.shuffled=true", "seed=4"],
+    ],
     "some leave": [
         ["success.max_error=.74", "success.check_every=10"],
         ["success.max_error=.74", "success.check_every=10", "optimizer=msgd", "seed=20", "replicas=4"],

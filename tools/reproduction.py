@@ -465,6 +465,26 @@ def _furthest(passed: pd.DataFrame, budget: int = BUDGET) -> str:
     return ", ".join(f"{length:.0f}" if length else NOT_RUN for length in _reached(passed, budget))
 
 
+# -- patient records ---------------------------------------------------------------------------------------------------
+
+
+def records() -> list[str]:
+    """AUC and interval of the networks, of the regression and of their difference, in each cohort."""
+    areas = read("records", "auc")
+    rows = []
+    for (cohort, shuffled), own in areas.groupby(["task.cohort", "task.shuffled"], sort=False):
+        first = own.iloc[0]
+        cells = [_area(row) for _, row in own.iterrows()]
+        words = ", outcomes shuffled" if shuffled else ""
+        rows.append([f"{cohort}{words}", str(first["patients"]), str(first["damage"]), *cells])
+    return markdown(["patients", "who count", "with damage", "network", "last visit", "difference"], rows)
+
+
+def _area(row: pd.Series) -> str:
+    low, high = (fraction(row[column], 3).replace("-0", "−") for column in ("ci_low", "ci_high"))
+    return f"{fraction(row['auc'], 3)} ({low} to {high})"
+
+
 TABLES: dict[str, Callable[[], list[str]]] = {
     "intervals_of_ten": intervals_of_ten,
     "smart_start": smart_start,
@@ -486,6 +506,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "price_further": price_further,
     "reach": reach,
     "reach_settings": reach_settings,
+    "records": records,
 }
 """What makes the table of each name."""
 

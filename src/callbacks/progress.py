@@ -36,11 +36,12 @@ def summary(population: Population, graded: bool) -> str:
     """Says in one line how far a population is: updates, solved k/R, the best errors.
 
     Args:
-        graded: whether answers are right or wrong; else epochs and losses are said.
+        graded: whether answers are right or wrong; else losses are said, and epochs where there are any.
     """
     if not graded:
         losses = " ".join(f"{loss:.3g}" for loss in sorted(population.means["check"]["loss"])[:5])
-        return f"{population.epochs.max():>7,} epochs, {population.step:,} updates  losses {losses}"
+        epochs = f"{population.epochs.max():>7,} epochs, " if population.epochs.any() else ""
+        return f"{epochs}{population.step:,} updates  losses {losses}"
     solved = int(population.solved_R.sum())
     if "reached" in population.noted:
         return f"{population.step:>7,} updates  solved {solved}/{len(population.seeds)}  {lengths(population)}"

@@ -38,12 +38,12 @@ class Success(pl.Callback):
             population.leave(lost_A, DIVERGED)
 
     def test_loss(self, module: Training) -> None:
-        """Tests all replicas as they ended, on as many fresh sequences as in training, the same for every method."""
+        """Tests all replicas as they ended, on as many fresh sequences as the task says, the same for every method."""
         population = module.population
         task = module.task
         network = population.everyone()
         for row, seed in enumerate(population.seeds):
-            batch = evaluation_batch(task, seed, 0, task.batch_size)
+            batch = evaluation_batch(task, seed, 0, task.evaluated)
             loss_R = network.select([row]).loss(batch.to(network.W.device), task)
             population.last["test_loss"][row] = float(loss_R)
 

@@ -65,13 +65,15 @@ class Display:
         """The line itself."""
         solved: dict[str, list[bool]] = {}
         for training in trainings:
-            solved.setdefault(training.config["optimizer"]["name"], []).extend(training.population.solved_R)
+            if training.task.graded:
+                solved.setdefault(training.config["optimizer"]["name"], []).extend(training.population.solved_R)
         step = max(training.population.step for training in trainings)
         rate = (step - self.first) / max(perf_counter() - self.pack_begun, 1e-9)
         methods = ", ".join(f"{name} {sum(own)}/{len(own)}" for name, own in solved.items())
+        said = f"  solved {methods}" if methods else ""
         left = self.left(step, max(training.max_steps for training in trainings), rate)
         place = f"pack {self.number + 1} of {len(self.works)}, {step:,} updates"
-        return f"{place}  solved {methods}  {rate:.0f} updates/s{left}"
+        return f"{place}{said}  {rate:.0f} updates/s{left}"
 
     def left(self, step: int, budget: int, rate: float) -> str:
         """The time that is left if nobody solves the task and all packs are as fast for their size."""

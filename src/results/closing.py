@@ -52,7 +52,8 @@ def closing_table(
     results = [dict(zip(RESULTS, row, strict=True)) for row in rows]
     console = Console()
     if short:
-        console.print(f"{directory.name}: {rate(results)}", highlight=False, markup=False, soft_wrap=True)
+        line = rate(results) if graded else test_losses(results)
+        console.print(f"{directory.name}: {line}", highlight=False, markup=False, soft_wrap=True)
         return
     console.print(table(results, in_bits))
     if task is not None and in_bits:
@@ -110,6 +111,11 @@ def rate(results: Sequence[dict[str, Any]]) -> str:
         return f"{words} so far, {interrupted} interrupted"
     low, high = wilson(solved, len(results))
     return f"{words} ({100 * solved / len(results):.0f} %, 95 % interval {100 * low:.0f}-{100 * high:.0f} %)"
+
+
+def test_losses(results: Sequence[dict[str, Any]]) -> str:
+    """The replicas' losses on fresh sequences, where answers are neither right nor wrong."""
+    return f"test losses {' '.join(_number(NUMBERS['test_loss'], result['test_loss']) for result in results)}"
 
 
 def in_words(results: Sequence[dict[str, Any]], directory: Path, budget: int) -> list[str]:

@@ -39,7 +39,11 @@ UNKNOWN = ["cell.layer", "task.lenght", "extra", "extra.deep.key", "trainer.fast
 def names():
     """Every key of the table and of the files, and some that there are not."""
     found = {key.name for key in KEYS}
-    for group, choices in (("task", [*TASKS, "price"]), ("cell", CELLS), ("optimizer", [*METHODS, *SIMPLEX, *TORCH])):
+    for group, choices in (
+        ("task", [*TASKS, "price", "records"]),
+        ("cell", CELLS),
+        ("optimizer", [*METHODS, *SIMPLEX, *TORCH]),
+    ):
         for choice in choices:
             found |= {name for name, _ in leaves(compose(f"{group}={choice}"))}
     return sorted({*found, *UNKNOWN} - {"resume"})
@@ -95,7 +99,7 @@ def test_generated_configurations_are_refused_or_train(part, bases, tmp_path_fac
         phases=[Phase.generate],
     )
     @given(
-        st.sampled_from([*TASKS, "price"]),
+        st.sampled_from([*TASKS, "price", "records"]),
         st.sampled_from(CELLS),
         st.sampled_from([*METHODS, *SIMPLEX, *TORCH]),
         CHANGES,
