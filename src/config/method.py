@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.config.errors import near
 from src.config.wrong import Wrong
 
-OF_EVERY_METHOD = {"name", "lr", "half_life", "clip", "alpha", "omega", "direction", "step"}
+OF_EVERY_METHOD = {"name", "lr", "half_life", "clip", "alpha", "omega", "direction", "step", "solver"}
 """Keys that a method's file may have, whatever its direction is."""
 
 TAKEN = {"seed", "step", "epoch", "seconds", "loss", "grad_norm", "error", "clipped", "length", "reached"}

@@ -97,6 +97,7 @@ def estimate(cfg: DictConfig, task: Task, architecture: Architecture) -> Need:
     tested = min(TESTED, cfg.success.sequences) if task.graded else 0
     each = FLOAT * copies * parameters
     each += int(of_sequence * stretched) * (block * task.batch_size + 2 * tested)
+    each += FLOAT * longest * columns * KEPT * cfg.optimizer.get("curvature", 0)
     diagnostics = cfg.callbacks.get("diagnostics")
     fixed = MEASURED if diagnostics is not None and diagnostics.every is not None else 0
     plain = cfg.recurrence == REFERENCE or isinstance(cell, AutogradCell)

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config.errors import first_line, near
 from src.config.keys import RULES
+from src.config.solver import has_solver
 from src.config.wrong import Wrong
 
 NAMED = {"task": "task", "cell": "cell", "optimizer.direction": "optimizer"}
@@ -26,6 +27,8 @@ def object_problems(cfg: DictConfig, wrong: Wrong) -> list[str]:
     problems += callback_classes(cfg)
     if "step" in cfg.optimizer and not wrong.below("optimizer.step", "optimizer.lr"):
         problems += step_problems(cfg)
+    if has_solver(cfg) and not wrong.below("optimizer"):
+        problems += _refused(cfg, "optimizer.solver")
     return problems + trainer_problems(cfg)
 
 

@@ -1,8 +1,10 @@
 """One update of a population: forward, backward, direction, clipping, step."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,6 +18,23 @@ from tasks.batch import Batch
 from tasks.task import Task
 
 
+class Solver(ABC):
+    """A method that makes whole updates itself: neither a direction nor clipping has a part in them."""
+
+    metrics: ClassVar[tuple[str, ...]] = ()
+    """Names of what its updates tell besides loss and gradient norm: columns of history.csv, tags train/NAME."""
+
+    @abstractmethod
+    def update(self, stack: Stack, batch: Batch, task: Task, step: Callable[[], object], draws: Draws) -> "Updated":
+        """Makes one update of all rows of a stack on the CPU.
+
+        Args:
+            batch: a mini-batch for each row.
+            step: subtracts the gradients of the stack from its parameters.
+            draws: each row's seed and updates so far.
+        """
+
+
 @dataclass(frozen=True)
 class Method:
     """How a gradient becomes a step.
@@ -25,11 +44,13 @@ class Method:
         clipping: scales the gradients of a stack, and says who diverged; see src/training/clipping.py.
         optimizer: makes torch's optimizer, one learning rate for all; None: gradient descent with each replica's own
             (``settings["lr"]``).
+        solver: makes the whole update instead; None: there is none.
     """
 
     direction: Direction
     clipping: Callable[[Stack], Clipped]
     optimizer: Optimizer | None = None
+    solver: Solver | None = None
 
     def make_optimizer(self, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """Makes the optimizer of a stack. Where replicas have their own rates its own is 1."""
@@ -69,6 +90,8 @@ def update(
         lost_A: rows that have diverged before, and are still there because nobody has asked the device: they stay as
             they are.
     """
+    if method.solver is not None:
+        return method.solver.update(stack, batch, task, step, draws)
     if borders is None:
         metrics = stack.network.learn(batch, task, method.direction, stack.settings, draws, carry)
     else:
