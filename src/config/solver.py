@@ -67,7 +67,9 @@ def _of_method(cfg: DictConfig) -> list[str]:
         problems.append(f"optimizer.direction: {name} makes its own steps, from the plain gradient alone")
     cut = cfg.callbacks.get("truncated_bptt")
     if cut is not None and (cut.steps is not None or max(cut.parts) > 1):
-        problems.append(f"callbacks.truncated_bptt: {name} goes through whole sequences; choose parts=[1] and steps=null")
+        problems.append(
+            f"callbacks.truncated_bptt: {name} goes through whole sequences; choose parts=[1] and steps=null"
+        )
     if cfg.trainer.accelerator in ("gpu", "cuda"):
         problems.append(f"trainer.accelerator={cfg.trainer.accelerator}: {name} runs on the CPU; use cpu or auto")
     return problems

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from math import ceil, log
 from typing import Protocol, Self
 
-import torch
 from torch import Tensor
 
 from src.linalg import matmul

@@ -89,7 +89,8 @@ class Curvature:
     def select(self, rows: Sequence[int]) -> "Curvature":
         """The same of some replicas."""
         own = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Curvature(**{name: of_rows(value, rows) if torch.is_tensor(value) else value for name, value in own.items()})
+        tensors = {name: of_rows(value, rows) for name, value in own.items() if torch.is_tensor(value)}
+        return replace(self, **tensors)
 
     def _forward(self, v_RKH: Tensor) -> Tensor:
         """Rh of every step, TRBH."""
@@ -163,7 +164,7 @@ def curvature(network: Network, batch: Batch, task: Task, lam_R: Tensor, mu: flo
     before = torch.cat([torch.zeros_like(h_RTBH[:, :1]), h_RTBH[:, :-1]], dim=1)
     end = None if task.every_step else batch.length - 1
     read = torch.cat([h_RTBH, ones], dim=-1)
-    share = inside_RT11 / (batch.length * B)[:, None, None, None]
+    share = inside_RT11.to(h_RTBH.dtype) / (batch.length * B)[:, None, None, None]
     if end is not None:
         read = read[torch.arange(R), end][:, None]
         share = torch.full_like(share[:, :1], 1 / B)
@@ -176,7 +177,7 @@ def curvature(network: Network, batch: Batch, task: Task, lam_R: Tensor, mu: flo
         by_step(torch.where(inside_RT11, cell.slopes(h_RTBH), 0.0)),
         read,
         output.softmax(-1) if task.loss_form == CROSS_ENTROPY else None,
-        share.to(h_RTBH.dtype),
+        share,
         end,
         lam_R,
         torch.full_like(lam_R, mu),
