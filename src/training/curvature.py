@@ -22,6 +22,7 @@ parameters, one above the other: K = H + I + 1 rows.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -88,9 +89,10 @@ class Curvature:
 
     def select(self, rows: Sequence[int]) -> "Curvature":
         """The same of some replicas."""
-        own = {field.name: getattr(self, field.name) for field in fields(self)}
-        tensors = {name: of_rows(value, rows) for name, value in own.items() if torch.is_tensor(value)}
-        return replace(self, **tensors)
+        own: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name, value in own.items():
+            own[name] = of_rows(value, rows) if torch.is_tensor(value) else value
+        return Curvature(**own)
 
     def _forward(self, v_RKH: Tensor) -> Tensor:
         """Rh of every step, TRBH."""

@@ -1,7 +1,7 @@
 """Hessian-free optimization with structural damping (MS11).
 
-M10 is Martens, "Deep learning via Hessian-free optimization", ICML 2010; MS12 is Martens & Sutskever, "Training deep and
-recurrent networks with Hessian-free optimization", 2012.
+M10 is Martens, "Deep learning via Hessian-free optimization", ICML 2010; MS12 is Martens & Sutskever, "Training deep
+and recurrent networks with Hessian-free optimization", 2012.
 
 One update of a replica::
 
