@@ -346,6 +346,7 @@ def test_parameters_that_are_no_numbers_are_divergence(tmp_path):
         (["optimizer.decay=1"], "optimizer.decay=1: must be a number, 0 or more, below 1"),
         (["optimizer.dampin=1"], "optimizer.dampin: hessian_free has no use for it; did you mean damping?"),
         (["+optimizer.solver.size=1"], "optimizer.solver: "),
+        (["optimizer.solver._target_=src.cells.LSTM"], "optimizer.solver: src.cells.LSTM is no Solver"),
         (["curriculum=grow", "task.max_length=null", "task.length=60"], "choose 0"),
     ],
 )

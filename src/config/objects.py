@@ -28,7 +28,7 @@ def object_problems(cfg: DictConfig, wrong: Wrong) -> list[str]:
     if "step" in cfg.optimizer and not wrong.below("optimizer.step", "optimizer.lr"):
         problems += step_problems(cfg)
     if has_solver(cfg) and not wrong.below("optimizer"):
-        problems += _refused(cfg, "optimizer.solver")
+        problems += _solver(cfg)
     return problems + trainer_problems(cfg)
 
 
@@ -59,6 +59,13 @@ def _said(part: DictConfig, error: Exception) -> str:
     if "Error loading" in (said[:13], str(error)[:13]):  # Hydra's words
         return f"{part._target_} cannot be loaded; a module of your own needs PYTHONPATH"
     return said
+
+
+def _solver(cfg: DictConfig) -> list[str]:
+    """What is wrong with the class that makes whole updates, and with its keys."""
+    from src.population import Solver
+
+    return _of_kind(cfg.optimizer.solver, "optimizer.solver", Solver) or _refused(cfg, "optimizer.solver")
 
 
 def callback_classes(cfg: DictConfig) -> list[str]:

@@ -23,11 +23,10 @@ from torch import Tensor
 
 from src.directions import Direction, Draws
 from src.network import Network
-from src.population import Stack
+from src.population import Solver, Stack
 from src.training.clipping import LIMIT, finite
 from src.training.conjugate_gradients import Path, dot, solve
 from src.training.curvature import Curvature, curvature
-from src.training.update import Solver, Updated
 from tasks.batch import Batch
 from tasks.task import Task
 
@@ -98,7 +97,9 @@ class HessianFree(Solver):
         self.progress = progress
         self.decay = decay
 
-    def update(self, stack: Stack, batch: Batch, task: Task, step: Callable[[], object], draws: Draws) -> Updated:
+    def update(
+        self, stack: Stack, batch: Batch, task: Task, step: Callable[[], object], draws: Draws
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
         loss_A = stack.network.learn(batch, task, Direction(), {}, draws)["loss"]
         norm_A = torch.linalg.vector_norm(stack.grad_AP, dim=1)
         usable_A = (norm_A <= LIMIT) & finite(stack.theta_AP)
@@ -118,7 +119,7 @@ class HessianFree(Solver):
         step()
         metrics = {"loss": loss_A, "grad_norm": norm_A, "clipped": torch.zeros_like(norm_A)}
         metrics |= {"damping": lam_A, "iterations": found.iterations_A}
-        return Updated(metrics, None if bool(usable_A.all()) else ~usable_A)
+        return metrics, None if bool(usable_A.all()) else ~usable_A
 
     def remembered(self, stack: Stack) -> Tensor:
         """λ of each row; at the first update what is remembered begins."""

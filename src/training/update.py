@@ -1,10 +1,8 @@
 """One update of a population: forward, backward, direction, clipping, step."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,27 +10,10 @@ from torch import Tensor
 from src.directions import Direction, Draws
 from src.linalg import known, sent
 from src.network import Carry
-from src.population import Optimizer, Stack
+from src.population import Optimizer, Solver, Stack
 from src.training.clipping import Clipped
 from tasks.batch import Batch
 from tasks.task import Task
-
-
-class Solver(ABC):
-    """A method that makes whole updates itself: neither a direction nor clipping has a part in them."""
-
-    metrics: ClassVar[tuple[str, ...]] = ()
-    """Names of what its updates tell besides loss and gradient norm: columns of history.csv, tags train/NAME."""
-
-    @abstractmethod
-    def update(self, stack: Stack, batch: Batch, task: Task, step: Callable[[], object], draws: Draws) -> "Updated":
-        """Makes one update of all rows of a stack on the CPU.
-
-        Args:
-            batch: a mini-batch for each row.
-            step: subtracts the gradients of the stack from its parameters.
-            draws: each row's seed and updates so far.
-        """
 
 
 @dataclass(frozen=True)
@@ -91,7 +72,7 @@ def update(
             they are.
     """
     if method.solver is not None:
-        return method.solver.update(stack, batch, task, step, draws)
+        return Updated(*method.solver.update(stack, batch, task, step, draws))
     if borders is None:
         metrics = stack.network.learn(batch, task, method.direction, stack.settings, draws, carry)
     else:
