@@ -19,6 +19,7 @@ from src import recurrence
 from src.callbacks.progress import in_parallel, in_sweep
 from src.config import ConfigurationError, check, science
 from src.config.resume import configuration
+from src.config.solver import has_solver
 from src.directions import Direction
 from src.network import Network, build_architecture
 from src.packing import say, seat
@@ -63,7 +64,9 @@ def build(cfg: DictConfig) -> Experiment:
     if curriculum is not None:
         callbacks["curriculum"] = curriculum
     seeds = range(cfg.seed, cfg.seed + cfg.replicas)
-    population = Population(seeds, settings(cfg, direction), direction.metrics)
+    solver = hydra.utils.instantiate(cfg.optimizer.solver) if has_solver(cfg) else None
+    metrics = direction.metrics if solver is None else solver.metrics
+    population = Population(seeds, settings(cfg, direction), metrics)
     success = SuccessTest(**cfg.success)
     optimizer = None
     if "step" in cfg.optimizer:
@@ -73,7 +76,7 @@ def build(cfg: DictConfig) -> Experiment:
         Network.start(build_architecture(cfg.cell), task, seeds),
         population,
         success,
-        Method(direction, callbacks["clipping"].clip, optimizer, cfg.optimizer.get("penalised") or RECURRENT),
+        Method(direction, callbacks["clipping"].clip, optimizer, cfg.optimizer.get("penalised") or RECURRENT, solver),
         max_steps=cfg.trainer.max_steps,
         max_epochs=cfg.trainer.max_epochs,
         config=OmegaConf.to_container(cfg, resolve=False),  # type: ignore[arg-type]
@@ -271,7 +274,7 @@ def device(cfg: DictConfig, wanted: str | None = None) -> torch.device:
     """
     gpu = torch.device("cuda")
     cpu = torch.device("cpu")
-    if cfg.trainer.accelerator == "cpu" or not torch.cuda.is_available():
+    if cfg.trainer.accelerator == "cpu" or has_solver(cfg) or not torch.cuda.is_available():
         return cpu
     if cfg.trainer.accelerator != "auto":
         return gpu

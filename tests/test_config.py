@@ -28,6 +28,7 @@ def choices():
 def test_every_choice_is_right_and_every_key_has_a_rule(choice):
     needs = {f"cell={cell}": "optimizer=msgd_c" for cell in WITHOUT_OMEGA}
     needs |= {"schedule": "task=price", "setting=price": "task=price"}
+    needs["optimizer=hessian_free"] = "task.batch_size=1000"
     chosen = [] if choice.startswith(("logger", "callbacks")) else [choice]
     chosen += [extra for start, extra in needs.items() if choice.startswith(start)]
     cfg = compose(*chosen)

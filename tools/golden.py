@@ -54,6 +54,7 @@ SPECIAL = {
     "lengths, layers": ["task.max_length=31", "cell.layers=2", "++cell.dense=1", "++cell.noise=0.1"],
     "lengths, gru": ["task.max_length=31", "cell=gru", "optimizer=msgd_c", "trainer.max_steps=20"],
     "stretch": ["task=addition", "task.stretch=0.5", "task.length=20"],
+    "hessian-free": ["optimizer=hessian_free", "optimizer.curvature=4", "task.max_length=31"],
     "plain": ["optimizer.omega=plain", "trainer.max_steps=30"],
     "diverge": ["optimizer=msgd", "optimizer.lr=1e9", "trainer.max_steps=40"],
     "diverge, adam": ["optimizer=adam", "optimizer.clip=null", "optimizer.lr=1e12", "trainer.max_steps=40"],

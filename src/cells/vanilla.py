@@ -83,6 +83,10 @@ class Vanilla(ExplicitCell):
         """σ'(a) of one replica, from h = σ(a)."""
         return ACTIVATIONS[self._name(replica)][1](h)
 
+    def slopes(self, h_RTBH: Tensor) -> Tensor:
+        """σ'(a) of all replicas, from h = σ(a)."""
+        return self._each(1, h_RTBH)
+
     def steepest(self, replica: int) -> float:
         """The largest σ' there is: 1/4 for sigmoid, 1 for all others."""
         return 0.25 if self._name(replica) == "sigmoid" else 1.0

@@ -24,6 +24,7 @@ from src.config.objects import object_problems
 from src.config.penalties import learned_problems, penalty_problems
 from src.config.resume import resume_problems
 from src.config.sequences import sequence_problems
+from src.config.solver import solver_problems
 from src.config.trusted import untrusted
 from src.config.values import lists_for_parts, make_whole, unknown_success_keys, unresolved, wrong_values
 from src.config.wrong import Wrong
@@ -86,6 +87,7 @@ def problems_between_keys(cfg: DictConfig, wrong: Wrong, usable: bool, at_once: 
     if usable:
         problems += omega_problems(cfg, wrong) + learned_problems(cfg, wrong)
         problems += direction_problems(cfg, wrong, cut=cuts_every_step(cfg, wrong))
+        problems += solver_problems(cfg, wrong)
     problems += callback_problems(cfg)
     problems += machine_problems(cfg)
     if usable and not problems and not wrong.problems:

@@ -4,6 +4,7 @@ from math import ceil
 
 from omegaconf import DictConfig
 
+from src.config.solver import has_solver
 from src.config.wrong import Wrong
 from tasks.task import Task
 
@@ -29,7 +30,7 @@ def curriculum_problems(cfg: DictConfig, wrong: Wrong, task: type[Task]) -> list
         instead = "lengths grow to task.length, and curriculum.mixing mixes them"
         problems.append(f"task.max_length={cfg.task.max_length}: with a curriculum {instead}")
     exponent = curriculum.get("exponent", 0)
-    if exponent and "step" in cfg.optimizer:
+    if exponent and ("step" in cfg.optimizer or has_solver(cfg)):
         problems.append(f"curriculum.exponent={exponent}: {cfg.optimizer.name} keeps its learning rate; choose 0")
     return problems + length_problems(cfg, wrong, task.minimum_length)
 

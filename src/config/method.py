@@ -23,6 +23,7 @@ OF_EVERY_METHOD = {
     "penalised",
     "direction",
     "step",
+    "solver",
 }
 """Keys that a method's file may have, whatever its direction is."""
 

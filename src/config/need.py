@@ -100,6 +100,7 @@ def estimate(cfg: DictConfig, task: Task, architecture: Architecture) -> Need:
     tested = min(TESTED, cfg.success.sequences) if task.graded else 0
     each = FLOAT * copies * parameters
     each += int(of_sequence * stretched) * (block * task.batch_size + 2 * tested)
+    each += FLOAT * longest * columns * KEPT * cfg.optimizer.get("curvature", 0)
     each += task.batch_size * _outputs(cfg, task, architecture, longest)
     longest = min(longest, part(cfg, task, longest))
     diagnostics = cfg.callbacks.get("diagnostics")

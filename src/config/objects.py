@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config.errors import first_line, near
 from src.config.keys import RULES
+from src.config.solver import has_solver
 from src.config.wrong import Wrong
 
 NAMED = {"task": "task", "cell": "cell", "optimizer.direction": "optimizer"}
@@ -26,6 +27,8 @@ def object_problems(cfg: DictConfig, wrong: Wrong) -> list[str]:
     problems += callback_classes(cfg)
     if "step" in cfg.optimizer and not wrong.below("optimizer.step", "optimizer.lr"):
         problems += step_problems(cfg)
+    if has_solver(cfg) and not wrong.below("optimizer"):
+        problems += _solver(cfg)
     return problems + trainer_problems(cfg)
 
 
@@ -56,6 +59,13 @@ def _said(part: DictConfig, error: Exception) -> str:
     if "Error loading" in (said[:13], str(error)[:13]):  # Hydra's words
         return f"{part._target_} cannot be loaded; a module of your own needs PYTHONPATH"
     return said
+
+
+def _solver(cfg: DictConfig) -> list[str]:
+    """What is wrong with the class that makes whole updates, and with its keys."""
+    from src.population import Solver
+
+    return _of_kind(cfg.optimizer.solver, "optimizer.solver", Solver) or _refused(cfg, "optimizer.solver")
 
 
 def callback_classes(cfg: DictConfig) -> list[str]:

@@ -313,6 +313,13 @@ class Network(nn.Module):
         own = {name: self.get_parameter(layer_name(name, layer)) for name in self.architecture.cell.own}
         return Weights(W, W_in, b, own=own)  # type: ignore[arg-type]
 
+    def split(self, rows_NP: Tensor) -> dict[str, Tensor]:
+        """Views of the columns of each parameter, in its shape, by name."""
+        shapes = {name: p.shape[1:] for name, p in self.named_parameters()}
+        parts = rows_NP.split([shape.numel() for shape in shapes.values()], dim=1)
+        named = zip(shapes.items(), parts, strict=True)
+        return {name: part.view(-1, *shape) for (name, shape), part in named}
+
     def recurrent(self) -> list[nn.Parameter]:
         """W of every layer."""
         return [self.get_parameter(layer_name("W", layer)) for layer in range(self.architecture.layers)]

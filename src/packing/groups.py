@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from src.config.keys import is_packable, leaves
 from src.config.memory import free_memory
 from src.config.need import estimate
+from src.config.solver import has_solver
 from src.network import build_architecture
 
 SHARE = 0.8
@@ -69,6 +70,8 @@ def why_alone(cfg: DictConfig) -> str | None:
     task: Any = get_class(cfg.task._target_)
     if task.epochs:
         return "learned in epochs"
+    if has_solver(cfg):
+        return f"{cfg.optimizer.name} makes whole updates itself"
     return None
 
 

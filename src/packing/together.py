@@ -111,7 +111,7 @@ class CommonStack:
             return
         for stack, rows in zip(self.parts, self.rows, strict=True):
             for name, value in self.stack.state.items():
-                whole = torch.is_tensor(value) and value.shape == self.stack.theta.shape
+                whole = torch.is_tensor(value) and value.shape[:1] == self.stack.theta.shape[:1]
                 stack.state[name] = value[rows] if whole else _copied(value)
 
 

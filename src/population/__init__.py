@@ -2,6 +2,7 @@
 
 from src.population.metrics import METRICS, Window
 from src.population.population import Population
+from src.population.solver import Solver
 from src.population.stack import Optimizer, Rows, Stack
 
-__all__ = ["METRICS", "Optimizer", "Population", "Rows", "Stack", "Window"]
+__all__ = ["METRICS", "Optimizer", "Population", "Rows", "Solver", "Stack", "Window"]

@@ -22,7 +22,7 @@ class Rows:
 
     replicas: list[int]  # whose they are
     theta_AP: Tensor
-    memory: dict[str, Tensor]  # of the optimizer, AP each
+    memory: dict[str, Tensor]  # of the optimizer, a row per replica each
     settings: dict[str, Tensor]  # of the method, A each
     architecture: Architecture  # with whatever the cell holds per replica
 
@@ -44,7 +44,7 @@ class Rows:
         self.theta_AP[index] = other.theta_AP
         for name, value in other.memory.items():
             if name not in self.memory:
-                self.memory[name] = torch.zeros_like(self.theta_AP)
+                self.memory[name] = value.new_zeros(len(self.replicas), *value.shape[1:])
             self.memory[name][index] = value
 
 
@@ -110,9 +110,7 @@ class Stack:
 
     def split(self, rows_NP: Tensor) -> list[Tensor]:
         """Views of the columns of each parameter, in its shape."""
-        shapes = [p.shape[1:] for p in self.network.parameters()]
-        parts = rows_NP.split([shape.numel() for shape in shapes], dim=1)
-        return [part.view(-1, *shape) for part, shape in zip(parts, shapes, strict=True)]
+        return list(self.network.split(rows_NP).values())
 
     def counts(self) -> dict[str, Tensor]:
         """What the optimizer keeps as one number for all rows."""
@@ -120,5 +118,5 @@ class Stack:
 
     def _memory(self) -> dict[str, Tensor]:
         """What the optimizer keeps by row."""
-        shape = self.theta.shape
-        return {name: value for name, value in self.state.items() if torch.is_tensor(value) and value.shape == shape}
+        rows = self.theta.shape[:1]
+        return {name: value for name, value in self.state.items() if torch.is_tensor(value) and value.shape[:1] == rows}

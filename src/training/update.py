@@ -10,7 +10,7 @@ from torch import Tensor
 from src.directions import Direction, Draws
 from src.linalg import known, sent
 from src.network import Carry
-from src.population import Optimizer, Stack
+from src.population import Optimizer, Solver, Stack
 from src.training.clipping import Clipped
 from src.training.penalty import RECURRENT, penalise
 from tasks.batch import Batch
@@ -27,12 +27,14 @@ class Method:
         optimizer: makes torch's optimizer, one learning rate for all; None: gradient descent with each replica's own
             (``settings["lr"]``).
         penalised: which weights L1 and L2 act on; see src/training/penalty.py.
+        solver: makes the whole update instead; None: there is none.
     """
 
     direction: Direction
     clipping: Callable[[Stack], Clipped]
     optimizer: Optimizer | None = None
     penalised: str = RECURRENT
+    solver: Solver | None = None
 
     def make_optimizer(self, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """Makes the optimizer of a stack. Where replicas have their own rates its own is 1."""
@@ -74,6 +76,8 @@ def update(
         lost_A: rows that have diverged before, and are still there because nobody has asked the device: they stay as
             they are.
     """
+    if method.solver is not None:
+        return Updated(*method.solver.update(stack, batch, task, step, draws))
     settings = weighted(stack.settings, draws)
     if borders is None:
         metrics = stack.network.learn(batch, task, method.direction, settings, draws, carry)
