@@ -273,6 +273,7 @@ def test_it_learns_in_a_few_updates(tmp_path):
 
 
 NO_START = ["~cell.std", "~cell.spectral_radius"]
+ITERATIONS = ["optimizer.iterations=40", "optimizer.progress=5e-5"]
 LAWS = [
     ["cell=sigmoid", "cell.std=.3", "optimizer.damping=.001"],
     ["task=addition"],
@@ -285,7 +286,7 @@ def test_replicas_never_touch(tmp_path, threads, keys):
     """Seed 7 alone is seed 7 among others, bit for bit, though each ends its own iterations."""
     found = []
     for seed, replicas in ((7, 1), (5, 4)):
-        own = [f"seed={seed}", f"replicas={replicas}", f"threads={threads}", "optimizer.iterations=40", "optimizer.progress=5e-5"]
+        own = [f"seed={seed}", f"replicas={replicas}", f"threads={threads}", *ITERATIONS]
         directory = tmp_path / f"{replicas}"
         population = run(compose(*SMALL, *keys, *own, "trainer.max_steps=3"), directory)
         iterations = population.means["check"]["iterations"]
