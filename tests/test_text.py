@@ -378,6 +378,17 @@ def test_a_run_ends_in_bits_and_its_network_writes(file, tmp_path, capsys):
         assert caught.value.problems == [words_of_it]
 
 
+def test_a_loss_that_is_no_number_counts_as_larger_than_any(file, tmp_path):
+    keys = ["setting=text_tanh", f"task.path={file}", "task.batch_size=4", "cell.hidden_size=9", "replicas=3"]
+    run(compose(*keys, "trainer.max_epochs=1"), tmp_path / "run")
+    results = tmp_path / "run" / "results.csv"
+    table = pd.read_csv(results)
+    table.loc[[0, 2], "loss"] = np.nan
+    table.to_csv(results, index=False)
+    (row,) = rates.losses(collect([tmp_path / "run"])).to_dict("records")
+    assert row["loss"] == row["loss_high"] == math.inf and row["loss_low"] == table["loss"][1]
+
+
 def test_a_table_of_runs_that_have_not_ended(file, tmp_path, capsys):
     keys = ["setting=text_tanh", f"task.path={file}", "task.batch_size=4", "cell.hidden_size=9", "replicas=1"]
     run(compose(*keys, "trainer.max_epochs=1"), tmp_path / "run")

@@ -143,6 +143,7 @@ def middle_losses(alike: Sequence[Replica]) -> dict[str, float]:
     done = [replica for replica in alike if replica.finished]
     table = pd.DataFrame([replica.outcome for replica in done], columns=[*RESULTS])
     table.loc[table["status"] == DIVERGED, [*LOSS_COLUMNS]] = math.inf
+    table["loss"] = table["loss"].fillna(math.inf)  # whose epoch ended without a number would else be left out
     table["epochs"] = [replica.history["epoch"].max() for replica in done]
     table["spikes"] = [spikes(replica.history["loss"]) for replica in done]
     statuses = [replica.outcome["status"] for replica in alike]
