@@ -17,6 +17,7 @@ from src.network import Network, build_architecture
 from src.recurrence import FUSED, REFERENCE, cpu
 from src.results import rates
 from src.results.collect import collect
+from src.results.report import report
 from src.run import run
 from src.sample import continuation, sample, shares
 from tasks.batch import Batch, collate
@@ -375,6 +376,31 @@ def test_a_run_ends_in_bits_and_its_network_writes(file, tmp_path, capsys):
         with pytest.raises(ConfigurationError) as caught:
             sample(tmp_path / "run", sampling([word, *(["prime=the"] if "prime" not in word else [])]))
         assert caught.value.problems == [words_of_it]
+
+
+def test_a_loss_that_is_no_number_counts_as_larger_than_any(file, tmp_path):
+    keys = ["setting=text_tanh", f"task.path={file}", "task.batch_size=4", "cell.hidden_size=9", "replicas=3"]
+    run(compose(*keys, "trainer.max_epochs=1"), tmp_path / "run")
+    results = tmp_path / "run" / "results.csv"
+    table = pd.read_csv(results)
+    table.loc[[0, 2], "loss"] = np.nan
+    table.to_csv(results, index=False)
+    (row,) = rates.losses(collect([tmp_path / "run"])).to_dict("records")
+    assert row["loss"] == row["loss_high"] == math.inf and row["loss_low"] == table["loss"][1]
+
+
+def test_a_table_of_runs_that_have_not_ended(file, tmp_path, capsys):
+    keys = ["setting=text_tanh", f"task.path={file}", "task.batch_size=4", "cell.hidden_size=9", "replicas=1"]
+    run(compose(*keys, "trainer.max_epochs=1"), tmp_path / "run")
+    results = tmp_path / "run" / "results.csv"
+    results.write_text(results.read_text().replace("budget", "interrupted"))
+    capsys.readouterr()
+    report([tmp_path / "run"])
+    assert "without a network: unigram" in capsys.readouterr().out
+    file.unlink()  # then nobody knows what the text would cost
+    rates._yardsticks.cache_clear()
+    report([tmp_path / "run"])
+    assert "unigram" not in capsys.readouterr().out
 
 
 def test_requests_that_cannot_be_are_named():

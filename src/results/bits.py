@@ -11,6 +11,9 @@ from src.config.trusted import untrusted
 BIT = math.log(2)
 """Nats."""
 
+WITHOUT = ("unigram", "zlib", "lzma")
+"""Yardsticks of text, which need no network."""
+
 
 def in_bits(task: Mapping[str, Any]) -> bool:
     """Whether people read the losses of a task in bits.

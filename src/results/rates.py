@@ -12,7 +12,7 @@ import pandas as pd
 
 from src.config.trusted import untrusted
 from src.intervals import wilson
-from src.results.bits import BIT, in_bits
+from src.results.bits import BIT, WITHOUT, in_bits
 from src.results.collect import LOSSES as LOSS_COLUMNS
 from src.results.collect import Config, Replica, by_config
 from src.results.comparison import differing
@@ -39,7 +39,7 @@ SUCCESS_RATE = (
 YARDSTICKS = ("constant", "linear", "oracle")
 """Losses on fresh sequences of what needs no network, see ``Task.yardsticks``; empty where a task has none."""
 
-OF_TEXT = ("test_bits", "unigram", "zlib", "lzma")
+OF_TEXT = ("test_bits", *WITHOUT)
 """Further columns where there is text: the loss on the test part in bits, and the yardsticks, in nats as all losses."""
 
 LOSSES = (
@@ -152,6 +152,7 @@ def middle_losses(alike: Sequence[Replica]) -> dict[str, float]:
     done = [replica for replica in alike if replica.finished]
     table = pd.DataFrame([replica.outcome for replica in done], columns=[*RESULTS])
     table.loc[table["status"] == DIVERGED, [*LOSS_COLUMNS]] = math.inf
+    table["loss"] = table["loss"].fillna(math.inf)  # whose epoch ended without a number would else be left out
     table["epochs"] = [replica.history["epoch"].max() for replica in done]
     table["spikes"] = [spikes(replica.history["loss"]) for replica in done]
     statuses = [replica.outcome["status"] for replica in alike]

@@ -7,7 +7,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from src.results.bits import BIT, beside
+from src.results.bits import BIT, WITHOUT, beside
 from src.results.collect import Replica, by_config
 from src.results.comparison import labels, paired
 from src.rundir import ERROR, LOSS, REACH, REPLICAS, SUCCESS_RATE
@@ -115,9 +115,10 @@ def show_losses(replicas: Sequence[Replica], table: pd.DataFrame, out: Path) -> 
     console.print(printed)
     if "test_bits" in table:
         console.print("losses of text are in bits per character", highlight=False)
-        first = table[table["test_bits"].notna()].iloc[0]
-        known = {name: float(first[name]) for name in ("unigram", "zlib", "lzma") if name in table}
-        console.print(beside(known), highlight=False, soft_wrap=True)
+        alike = [name for name in WITHOUT if name in table and table[name].nunique() == 1]  # one text, not several
+        if alike:
+            known = {name: float(table[name].dropna().iloc[0]) for name in alike}
+            console.print(beside(known), highlight=False, soft_wrap=True)
     console.print(f"in {out}: {LOSS}.csv, {LOSS}.png (and .svg)", soft_wrap=True)
 
 
