@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
 from src.figures.caption import captioned
 from src.figures.lengths import METHODS, rates_within
@@ -67,6 +67,7 @@ def reach(command: str, folder: Path = FOLDER) -> Figure:
         axis.set_major_locator(FixedLocator(TICKS))
         axis.set_major_formatter(ScalarFormatter())
         axis.set_minor_formatter(NullFormatter())
+    left.xaxis.set_major_locator(MaxNLocator(3))
     left.grid(alpha=0.3)
     right.grid(alpha=0.3)
     right.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
