@@ -43,6 +43,8 @@ std::vector<Floats> results(const Size& s, Index threads) {
     for (Index r = 0; r < s.R; r++) length[r] = std::max<Index>(0, s.T - 2 * r);
     for (Index& one : classes) one = static_cast<Index>(draws() % O);
     std::vector<int32_t> activation(s.R, s.activation);
+    std::vector<Index> form(s.R);
+    for (Index r = 0; r < s.R; r++) form[r] = (r + classify) % 2 ? SQUARED : PLAIN;
     std::vector<int8_t> symbols(rows);
     for (int8_t& one : symbols) one = static_cast<int8_t>(draws() % I);
     const std::vector<Index> wide(symbols.begin(), symbols.end());
@@ -70,7 +72,7 @@ std::vector<Floats> results(const Size& s, Index threads) {
         c.db = result(s.R * G), c.db_next = G;
     }
     std::set<const float*> omegas;  // NaN where α is 0
-    c.alpha = alpha, c.omega = result(s.R), omegas.insert(c.omega), c.form = classify ? SQUARED : PLAIN;
+    c.alpha = alpha, c.omega = result(s.R), omegas.insert(c.omega), c.form = form.data();
 
     Call step = c;  // forward and backward, every output asked for
     Floats h(s.R * (s.T + 1) * s.B * P), cell(s.R * (s.T + 1) * s.B * P), kept(rows * 4 * P);
