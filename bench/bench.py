@@ -40,7 +40,8 @@ from bench import baselines
 from src import recurrence
 from src.recurrence import cpu
 from src.run import build, quiet, trainer
-from src.training.update import update
+from src.training.pace import Pace
+from src.training.update import advance, update
 from tasks.draws import Stream, generator
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -102,32 +103,37 @@ def fit(name: str, cell: str, length: int, replicas: int, method: str, updates: 
     return (end.done - clock.start - end.check) / updates + end.check / CHECK_EVERY
 
 
-def bare(cell: str, length: int, replicas: int, method: str, batch: int = 20) -> Callable[[], None]:
-    """Forward, loss, backward, clipping and step, on mini-batches that are there, without Lightning."""
+def bare(cell: str, length: int, replicas: int, method: str, batch: int = 20) -> Callable[[], int]:
+    """Forward, loss, backward, clipping and step, on mini-batches that are there, without Lightning: as many updates in
+    a call as in training. Returns how many."""
     experiment = build(configuration(cell, length, replicas, method, 50, batch))
     module = experiment.module
     step = module.configure_optimizers().step
-    batches, count = experiment.data.next_block(), 0
+    batches, pace = experiment.data.next_block(), Pace()
 
-    def once() -> None:
-        nonlocal count
+    def several() -> int:
         recurrence.use(recurrence.FUSED, CORES)
         torch.set_num_threads(1)
         population = module.population
-        update(population.stack, batches[count % len(batches)], module.task, module.method, step, population.draws())
-        count += 1
+        start = perf_counter()
+        made = len(advance(population.stack, batches[: pace.count], module.task, module.method))
+        pace.note(made, perf_counter() - start)
+        if made == 0:
+            update(population.stack, batches[0], module.task, module.method, step, population.draws())
+        return max(1, made)
 
-    return once
+    return several
 
 
-def timed(once: Callable[[], None], seconds: float) -> float:
-    """Seconds a call, over about so many."""
+def timed(once: Callable[[], int | None], seconds: float) -> float:
+    """Seconds an update, over about so many; a call makes one, or says how many it has made."""
     once()
-    start, calls = perf_counter(), 0
+    once()
+    start, calls, updates = perf_counter(), 0, 0
     while perf_counter() - start < seconds or calls < 3:
-        once()
+        updates += once() or 1
         calls += 1
-    return (perf_counter() - start) / calls
+    return (perf_counter() - start) / updates
 
 
 def product_rate() -> float:

@@ -132,6 +132,46 @@ std::vector<Floats> results(const Size& s, Index threads) {
     return out;
 }
 
+// Five updates with their steps: parameters, losses, Ω and norms.
+std::vector<Floats> descended(Index R, Index H, Index B, bool lstm, Index threads) {
+    draws.seed(1);
+    const Index I = 5, O = 3, T = 6, N = 5, G = (lstm ? 4 : 1) * H, P = H * G + I * G + G + H * O + O;
+    std::vector<Floats> out;
+    out.emplace_back(R * P, .1f);
+    for (int i = 0; i < 3; i++) out.emplace_back(N * R);
+    Floats gradient(R * P), rate(R, 1), most(R, 1), alpha(R, 1);
+    for (Index r = 0; r < R; r++) most[r] = r % 2 ? INFINITY : .1f;
+    std::vector<int8_t> symbols(N * R * T * B);
+    std::vector<Index> classes(N * R * B), steps(N), length(N * R), form(R, SQUARED);
+    for (int8_t& one : symbols) one = static_cast<int8_t>(draws() % I);
+    for (Index& one : classes) one = static_cast<Index>(draws() % O);
+    std::vector<const void*> x(N), target(N);
+    for (Index n = 0; n < N; n++) {
+        steps[n] = T - n % 2;
+        x[n] = symbols.data() + n * R * T * B;
+        target[n] = classes.data() + n * R * B;
+        for (Index r = 0; r < R; r++) length[n * R + r] = std::max<Index>(0, steps[n] - r);
+    }
+    std::vector<int32_t> activation(R, TANH);
+    Call c{};
+    c.R = R, c.T = T, c.B = B, c.H = H, c.I = I, c.O = O, c.lstm = lstm, c.threads = threads, c.input = SYMBOLS_8;
+    c.loss = CROSS_ENTROPY, c.activation = activation.data(), c.alpha = alpha, c.form = form.data();
+    float *theta = out[0], *g = gradient;
+    c.W = theta, c.dW = g, theta += H * G, g += H * G;
+    c.W_in = theta, c.dW_in = g, theta += I * G, g += I * G;
+    c.b = theta, c.db = g, theta += G, g += G;
+    c.W_out = theta, c.dW_out = g, theta += H * O, g += H * O;
+    c.b_out = theta, c.db_out = g;
+    for (Index* next : {&c.W_next, &c.W_in_next, &c.b_next, &c.W_out_next, &c.b_out_next}) *next = P;
+    for (Index* next : {&c.dW_next, &c.dW_in_next, &c.db_next, &c.dW_out_next, &c.db_out_next}) *next = P;
+    Descent d{};
+    d.updates = N, d.P = P, d.T = steps.data(), d.length = length.data(), d.x = x.data(), d.target = target.data();
+    d.theta = out[0], d.gradient = gradient, d.rate = rate, d.most = most;
+    d.losses = out[1], d.omega = out[2], d.norm = out[3];
+    if (descend(&c, &d) != N) std::printf("not all updates were made\n"), std::exit(1);
+    return out;
+}
+
 // A layer without a recurrence, there and back.
 std::vector<Floats> layer(Index R, Index N, Index K, Index M, bool tanh, Index threads) {
     draws.seed(1);
@@ -163,6 +203,17 @@ int main() {
                     }
                 }
                 count++;
+            }
+    for (Index H : {1, 16, 35, 50})
+        for (Index B : {1, 20, 60})
+            for (Index R : {1, 3, 7}) {
+                const bool lstm = count++ % 2;
+                const std::vector<Floats> one = descended(R, H, B, lstm, 1), four = descended(R, H, B, lstm, 4);
+                for (size_t i = 0; i < one.size(); i++)
+                    if (!(one[i] == four[i])) {
+                        std::printf("descent: array %zu: R %ld B %ld H %ld\n", i, long(R), long(B), long(H));
+                        return 1;
+                    }
             }
     for (Index H : {1, 16, 35, 50, 65})
         for (Index B : {1, 7, 20, 100})

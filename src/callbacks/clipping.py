@@ -2,13 +2,11 @@
 
 import pytorch_lightning as pl
 
-from src.population import Stack
-from src.training.clipping import Clipped, clip_stack
+from src.training.clipping import clip_stack
 
 
 class Clipping(pl.Callback):
     """Says how gradients are clipped: each replica's by its own θ (``optimizer.clip``), null: not at all (P13)."""
 
-    def clip(self, stack: Stack) -> Clipped:
-        """Clips the gradients of a stack, in place."""
-        return clip_stack(stack)
+    clip = staticmethod(clip_stack)
+    """Clips the gradients of a stack, in place. A subclass may clip otherwise; its updates are then made one by one."""

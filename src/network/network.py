@@ -12,7 +12,7 @@ from src.directions import Combination, Copies, Direction, Draws, Product, Tape
 from src.linalg import matmul, sent
 from src.network.architecture import ALL, Architecture, dense_name, layer_name, layer_suffix
 from src.network.disturbance import CALM, Disturbance, Noise
-from src.recurrence import Pass, Target, add_noise, combine, learn, linear, recur
+from src.recurrence import Descent, Pass, Target, add_noise, combine, descend, learn, linear, recur
 from tasks.batch import Batch
 from tasks.draws import Stream, generator, kept
 from tasks.task import Task
@@ -252,8 +252,7 @@ class Network(nn.Module):
 
     def _in_one_call(self, batch: Batch, task: Task, tape: Tape, carry: Carry | None) -> Tensor | None:
         """The same by a backend that makes a whole update at once; None where there is none."""
-        at_once = type(self) is Network and not self.architecture.stacked and not self.architecture.dropout
-        if task.loss_form is None or not at_once:
+        if task.loss_form is None or not self._is_plain:
             return None
         weights, gradients = self._bound()
         state = None if carry is None else carry.of(0)
@@ -265,6 +264,47 @@ class Network(nn.Module):
         if carry is not None:
             carry.states = [last]
         return loss_R
+
+    def descend(
+        self,
+        batches: Sequence[Batch],
+        task: Task,
+        direction: Direction,
+        settings: dict[str, Tensor],
+        descent: Descent,
+    ) -> tuple[int, dict[str, Tensor]] | None:
+        """Makes several updates with their steps in one call.
+
+        Args:
+            batches: of each update.
+            settings: of the method, one number per replica.
+            descent: rows of which the parameters and their gradients are views.
+
+        Returns:
+            how many updates were made before the first that is not as usual, see :func:`src.recurrence.descend`; and
+            what was found in them, NR each. None where no backend does this in one call.
+        """
+        if task.loss_form is None or not self._is_plain or direction.combination(settings, ()) is not None:
+            return None
+        weights, gradients = self._bound()
+        cell = self.architecture.cell
+        passes = [Pass(cell, batch.inputs, weights, None, batch.length) for batch in batches]
+        targets = [Target(batch.target, task.loss_form) for batch in batches]
+        (tape,) = self.tapes()
+        tape.terms.update(direction.terms(settings))
+        found = descend(passes, targets, gradients, descent, tape)
+        if found is None:
+            return None
+        metrics = {"loss": found.loss_NR, "grad_norm": found.norm_NR}
+        if found.omega_NR is not None:
+            (name,) = tape.terms
+            metrics[name] = found.omega_NR
+        return found.made, metrics
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether it is one recurrent layer and a readout, as they stand in this file."""
+        return type(self) is Network and not self.architecture.stacked and not self.architecture.dropout
 
     def disturbance(self, draws: Draws) -> Disturbance:
         """Noise and dropout of one update."""

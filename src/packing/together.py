@@ -5,6 +5,7 @@ measurements and its checkpoints see what the common updates did. When somebody 
 out, and the common stack is made anew.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
@@ -13,13 +14,13 @@ import torch
 from torch import Tensor
 
 from src import recurrence
-from src.linalg import works_ahead
 from src.network import Network
 from src.population import Population, Stack
 from src.population.population import OFF
 from src.training.data import Block
 from src.training.module import Training, part_of
-from src.training.update import Updated, update
+from src.training.pace import Pace
+from src.training.update import Updated, advance, update
 from tasks.batch import Batch, beside
 
 
@@ -47,17 +48,14 @@ class Member:
         """Whether there is nothing left to do in the block."""
         return self.made == len(self.block) or not self.population.learning
 
-    def batch(self) -> Batch:
-        """The mini-batches of the next update, of those who still learn."""
-        return part_of(self.block[self.made], self.present, self.population.live)
+    def batch(self, ahead: int = 0) -> Batch:
+        """The mini-batches of a coming update, of those who still learn."""
+        return part_of(self.block[self.made + ahead], self.present, self.population.live)
 
     def take(self, found: Updated) -> None:
         """Notes an update that was made."""
         self.made += 1
-        self.training.note_step()
-        self.training.waiting.append(found)
-        if not works_ahead(self.population.stack.theta_AP):
-            self.training.settle()
+        self.training.take(found)
 
 
 class CommonStack:
@@ -120,6 +118,7 @@ class Together:
 
     def __init__(self) -> None:
         self.common: list[CommonStack] = []
+        self.pace = Pace()
 
     def advance(self, members: Sequence[Member]) -> None:
         """Makes updates of all members until one of them is through with its block."""
@@ -137,7 +136,9 @@ class Together:
     def _advance(self, members: list[Member], common: CommonStack, count: int) -> CommonStack:
         """So many updates of members whose optimizers have made as many steps."""
         common.stack.settings = common.settings()
-        for _ in range(count):
+        made = 0
+        at_once = True
+        while made < count:
             if not common.is_of(members):
                 members = [member for member in members if not member.is_through]
                 if not members:
@@ -146,11 +147,32 @@ class Together:
                 common.stack.settings = common.settings()
             if not all(member.population.learning for member in members):
                 break
-            made = _update(members, common)
-            common.hand_back()
-            for member, rows in zip(members, common.rows, strict=True):
-                member.take(_part(made, rows))
+            if at_once:
+                wanted = min(count - made, self.pace.count)
+                start = time.perf_counter()
+                found = _advance(members, common, wanted)
+                self.pace.note(len(found), time.perf_counter() - start)
+                at_once = len(found) == wanted
+            else:
+                found = [_update(members, common)]
+                common.hand_back()
+            for one in found:
+                for member, rows in zip(members, common.rows, strict=True):
+                    member.take(_part(one, rows))
+            made += len(found)
         return common
+
+
+def _advance(members: Sequence[Member], common: CommonStack, count: int) -> list[Updated]:
+    """The next updates of all rows in one call, as far as they can be made so."""
+    first = members[0].training
+    batches = []
+    for ahead in range(count):
+        own = [member.batch(ahead) for member in members]
+        if any(member.training.cuts(batch) is not None for member, batch in zip(members, own, strict=True)):
+            return []
+        batches.append(beside(own, first.task.every_step))
+    return advance(common.stack, batches, first.task, first.method)
 
 
 def _update(members: Sequence[Member], common: CommonStack) -> Updated:

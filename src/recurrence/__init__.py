@@ -1,11 +1,11 @@
 """The seam for speed: the time loop, forward and backward, for R networks at once.
 
-:func:`recur` is differentiable; :func:`learn` makes all gradients of an update at once where that is compiled in. They
-are all the rest of the program sees. Behind them are backends (backend.py): reference.py, the specification, and cpu/,
-compiled. process.py chooses.
+:func:`recur` is differentiable; :func:`learn` makes all gradients of an update at once, and :func:`descend` several
+updates with their steps, where that is compiled in. They are all the rest of the program sees. Behind them are backends
+(backend.py): reference.py, the specification, cpu/, compiled, and cuda/, in Triton. process.py chooses.
 """
 
-from src.recurrence.backend import Backend, Gradients, Key, LayerRun, Pass, Run, Target, Unavailable
+from src.recurrence.backend import Backend, Descended, Descent, Gradients, Key, LayerRun, Pass, Run, Target, Unavailable
 from src.recurrence.checks import ask, checked
 from src.recurrence.layers import add_noise, linear
 from src.recurrence.process import (
@@ -24,7 +24,7 @@ from src.recurrence.process import (
     take_gpu,
     use,
 )
-from src.recurrence.seam import combine, learn, recur
+from src.recurrence.seam import combine, descend, learn, norms, recur
 
 __all__ = [
     "AUTO",
@@ -33,6 +33,8 @@ __all__ = [
     "REFERENCE",
     "Backend",
     "Chosen",
+    "Descended",
+    "Descent",
     "Gradients",
     "Key",
     "LayerRun",
@@ -47,9 +49,11 @@ __all__ = [
     "backend_of",
     "checked",
     "combine",
+    "descend",
     "learn",
     "linear",
     "missing",
+    "norms",
     "recur",
     "settle",
     "share",

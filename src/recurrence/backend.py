@@ -4,6 +4,7 @@ Shapes: R replicas, T steps, B sequences, I inputs, H units, G = gates * H colum
 t - 1 here.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -77,6 +78,38 @@ class Target:
 
     values: Tensor
     loss: str
+
+
+@dataclass
+class Descent:
+    """Where gradient descent takes place: all parameters of each network, and their gradients, as rows of P numbers.
+
+    Args:
+        theta_RP: the weights of a pass are views of it.
+        grad_RP: their gradients likewise.
+        rate_R: learning rates.
+        most_R: the norm that a gradient has at most after clipping; infinity: no clipping.
+    """
+
+    theta_RP: Tensor
+    grad_RP: Tensor
+    rate_R: Tensor
+    most_R: Tensor
+
+
+@dataclass
+class Descended:
+    """What came of N updates.
+
+    Args:
+        made: how many are whole. Before the others stands one that is not as usual, see ``src.recurrence.descend``.
+        norm_NR: of the gradients, before clipping.
+    """
+
+    made: int
+    loss_NR: Tensor
+    omega_NR: Tensor | None
+    norm_NR: Tensor
 
 
 @dataclass
@@ -159,6 +192,15 @@ class Backend(Protocol):
 
     def learn(self, given: Pass, target: Target, gradients: Weights, tape: Tape) -> tuple[Tensor, State] | None:
         """Makes a whole update without its step, see src.recurrence.learn; None where that is not done in one call."""
+
+    def descend(
+        self, passes: Sequence[Pass], targets: Sequence[Target], gradients: Weights, tape: Tape, descent: Descent
+    ) -> Descended | None:
+        """Makes several updates with their steps, see src.recurrence.descend; None where that is not done in one
+        call."""
+
+    def norms(self, grad_RP: Tensor) -> Tensor:
+        """The norm of each row."""
 
     def linear(self, x_RTBK: Tensor, W_RKM: Tensor, b_RM: Tensor, tanh: bool) -> LayerRun:
         """x W + b of every step, or its tanh."""

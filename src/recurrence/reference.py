@@ -4,6 +4,7 @@ With d_t = dL/d(state_t), total, and row vectors: δ_t = dL/da_t, v_t = δ_t W�
 Memory is laid out step by step (TRBH); the tensors returned are views of it as RTBH.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 from src.cells import Cell, ExplicitCell, State, Weights
 from src.directions import Combination, Copies, Factors, Product, Tape
 from src.linalg import known, matmul, product
-from src.recurrence.backend import Backend, Gradients, Key, LayerRun, Pass, Run, Target
+from src.recurrence.backend import Backend, Descended, Descent, Gradients, Key, LayerRun, Pass, Run, Target
 from src.recurrence.inputs import input_gradients, inside, project
 from tasks.draws import generator, normal
 
@@ -47,6 +48,14 @@ class Reference(Backend):
 
     def learn(self, given: Pass, target: Target, gradients: Weights, tape: Tape) -> tuple[Tensor, State] | None:
         return None
+
+    def descend(
+        self, passes: Sequence[Pass], targets: Sequence[Target], gradients: Weights, tape: Tape, descent: Descent
+    ) -> Descended | None:
+        return None
+
+    def norms(self, grad_RP: Tensor) -> Tensor:
+        return torch.linalg.vector_norm(grad_RP, dim=1)
 
     def linear(self, x_RTBK: Tensor, W_RKM: Tensor, b_RM: Tensor, tanh: bool) -> LayerRun:
         return ReferenceLayer(x_RTBK, W_RKM, b_RM, tanh)

@@ -1,5 +1,6 @@
 """The seam: the time loop, forward and backward, for R networks at once, whichever backend runs it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from src.cells import AutogradCell, State, Weights
 from src.directions import Combination, Copies, Product, Tape
 from src.recurrence import process
 from src.recurrence.autograd import by_autograd
-from src.recurrence.backend import Pass, Target
+from src.recurrence.backend import Descended, Descent, Pass, Target
 
 _NONE = Weights(None)  # type: ignore[arg-type]
 
@@ -58,6 +59,43 @@ def learn(
     """
     given.check()
     return process.backend_of(given.cell, given.weights.W).learn(given, target, gradients, tape or Tape())
+
+
+def descend(
+    passes: Sequence[Pass],
+    targets: Sequence[Target],
+    gradients: Weights,
+    descent: Descent,
+    tape: Tape | None = None,
+) -> Descended | None:
+    """Makes several updates, with clipping and with the steps of gradient descent, in one call::
+
+        g <- min(1, most / ‖g‖) g,   θ <- θ - rate g
+
+    No replica waits for another. An update is not as usual if a norm is not finite or above 1e10, or if a parameter is
+    not finite. It is not made, and no replica begins one beyond it, but some may have made some beyond it already.
+
+    Args:
+        passes: one for each update, on the same weights, from a state of zeros.
+        targets: likewise.
+        gradients: overwritten.
+
+    Returns:
+        how many updates were made before the first that is not as usual, and what was found in them; None where no
+        backend does this in one call.
+
+    Raises:
+        ValueError, IndexError: as :func:`learn`.
+    """
+    for given in passes:
+        given.check()
+    backend = process.backend_of(passes[0].cell, passes[0].weights.W)
+    return backend.descend(passes, targets, gradients, tape or Tape(), descent)
+
+
+def norms(grad_RP: Tensor) -> Tensor:
+    """The norm of each row, to the last bit as :func:`descend` takes it."""
+    return process.backend_for(grad_RP).norms(grad_RP)
 
 
 def combine(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from src import recurrence
 from src.linalg import works_ahead
 from src.population import Stack
 
@@ -41,7 +42,7 @@ def clip(grad_AP: Tensor, threshold_A: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         norm_A before clipping, and which rows were clipped.
     """
-    norm_A = torch.linalg.vector_norm(grad_AP, dim=1)
+    norm_A = recurrence.norms(grad_AP)
     clipped_A = (norm_A > threshold_A) & (norm_A <= LIMIT)
     scale_A = torch.where(clipped_A, threshold_A / norm_A, 1.0)
     grad_AP.mul_(scale_A[:, None])

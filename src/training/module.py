@@ -1,12 +1,14 @@
 """The LightningModule: a block of updates of a population, by manual optimization."""
 
+import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor
 
 from src import recurrence
@@ -16,9 +18,10 @@ from src.population import Population, checkpoint
 from src.rundir import BUDGET, DIVERGED
 from src.training.carried import Carried
 from src.training.data import Block
+from src.training.pace import Pace
 from src.training.stages import OneStage, Stages
 from src.training.success import SuccessTest
-from src.training.update import Method, Updated, update
+from src.training.update import Method, Updated, advance, update
 from tasks.batch import Batch
 from tasks.task import Task
 
@@ -79,6 +82,8 @@ class Training(pl.LightningModule):
         self.waiting: list[Updated] = []  # updates that were made and not yet recorded
         self.carried = Carried()  # between epochs
         self.work: Work = by_itself  # or together with other populations, see src/packing
+        self.pace = Pace()
+        self.watched = False  # whether somebody wants to see each step
 
     # -- training ----------------------------------------------------------------------------------------------------
 
@@ -135,6 +140,28 @@ class Training(pl.LightningModule):
         found = update(population.stack, batch, self.task, self.method, step, draws, carry, borders, lost_A)
         self.waiting.append(found)
         if not works_ahead(population.stack.theta_AP):
+            self.settle()
+
+    def advance(self, batches: Sequence[Batch]) -> int:
+        """Makes updates in one call, as many as can be made so; returns how many.
+
+        Args:
+            batches: of the next updates, the mini-batches of the living.
+        """
+        if self.watched or any(self.cuts(batch) is not None for batch in batches):
+            return 0
+        found = advance(self.population.stack, batches, self.task, self.method)
+        for one in found:
+            self.take(one)
+        return len(found)
+
+    def take(self, found: Updated) -> None:
+        """Notes an update whose step Lightning has not seen."""
+        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        progress.increment_ready()
+        progress.increment_completed()
+        self.waiting.append(found)
+        if not works_ahead(self.population.stack.theta_AP):
             self.settle()
 
     @property
@@ -195,17 +222,13 @@ class Training(pl.LightningModule):
             found.append(borders if self.task.every_step else [length - border for border in reversed(borders)])
         return found if any(len(borders) > 2 for borders in found) else None
 
-    def note_step(self) -> None:
-        """Has Lightning count a step that its optimizer has not made itself."""
-        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        progress.increment_ready()
-        progress.increment_completed()
-
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.population.attach(self.network, self.method.make_optimizer)
 
     def on_train_start(self) -> None:
         self.population.begin()
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+        self.watched = any(is_overridden("on_before_optimizer_step", each, pl.Callback) for each in callbacks)
         if self.task.epochs:  # a resumed run's budget may be spent for some
             self.population.leave(self.spent_R[self.population.live], BUDGET)
 
@@ -256,17 +279,27 @@ class Training(pl.LightningModule):
 
 
 def by_itself(training: Training, block: Block) -> None:
-    """Makes the updates of a block, one after the other."""
+    """Makes the updates of a block: many in one call as long as that can be done, then one after the other."""
     population = training.population
     present = list(population.live)
-    for batch in block:
-        if not population.learning:
-            break
-        if training.task.epochs:
-            training.epoch(batch, present)
-        else:
-            part = part_of(batch, present, population.live)
-            training.update(part, borders=training.cuts(part))
+    if training.task.epochs:
+        for data in block:
+            training.epoch(data, present)
+        return
+    made = 0
+    at_once = True
+    while made < len(block) and population.learning:
+        if at_once:
+            coming = block[made : made + training.pace.count]
+            start = time.perf_counter()
+            done = training.advance(coming)
+            training.pace.note(done, time.perf_counter() - start)
+            made += done
+            at_once = done == len(coming)
+            continue
+        batch = part_of(block[made], present, population.live)
+        training.update(batch, borders=training.cuts(batch))
+        made += 1
 
 
 def part_of(batch: Batch, present: list[int], replicas: list[int]) -> Batch:

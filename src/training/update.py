@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from src.directions import Direction, Draws
-from src.linalg import known, sent
+from src.linalg import known, sent, works_ahead
 from src.network import Carry
 from src.population import Optimizer, Solver, Stack
-from src.training.clipping import Clipped
+from src.recurrence import Descent
+from src.training.clipping import Clipped, clip_stack
 from src.training.penalty import RECURRENT, penalise
 from tasks.batch import Batch
 from tasks.task import Task
@@ -105,6 +106,48 @@ def update(
         p.data.copy_(value)  # a shrink, or a decay of an optimizer's own, needs no gradient
     metrics |= {"grad_norm": clipped.norm_A, "clipped": clipped.clipped_A}
     return Updated(metrics, diverged_A)
+
+
+def advance(stack: Stack, batches: Sequence[Batch], task: Task, method: Method) -> list[Updated]:
+    """Makes updates of all rows in one call, as :func:`update` makes them one after the other, to the last bit.
+
+    It does so in the plain case: gradient descent on whole sequences, with constant rates, no penalty, everything
+    learned. Whatever else is wanted, and an update that is not as usual, is left to :func:`update`.
+
+    Args:
+        batches: of the next updates, a mini-batch for each row.
+
+    Returns:
+        what the updates found, from the first on; fewer than ``batches``, or none, where the next is not of this kind.
+    """
+    if not batches or not is_plain(stack, method):
+        return []
+    descent = Descent(stack.theta_AP, stack.grad_AP, stack.settings["lr"], stack.settings["clip"])
+    before = stack.theta_AP.clone()
+    answer = stack.network.descend(batches, task, method.direction, stack.settings, descent)
+    if answer is None:
+        return []
+    made, metrics = answer
+    if made < len(batches):  # some rows may be further than others: back, and not so far
+        stack.theta_AP.copy_(before)
+        return advance(stack, batches[:made], task, method)
+    metrics["clipped"] = metrics["grad_norm"] > descent.most_R
+    return [Updated({name: value[n] for name, value in metrics.items()}, None) for n in range(made)]
+
+
+def is_plain(stack: Stack, method: Method) -> bool:
+    """Whether an update is the gradient, clipped, times a constant rate, for all parameters."""
+    settings = stack.settings
+    half_life_A = settings.get("half_life")
+    return (
+        not works_ahead(stack.theta_AP)
+        and method.optimizer is None
+        and method.solver is None
+        and method.clipping is clip_stack
+        and (half_life_A is None or bool(half_life_A.isinf().all()))
+        and not {"alpha_decay", "l1", "l2"} & settings.keys()
+        and not stack.network.frozen()
+    )
 
 
 def rates(settings: dict[str, Tensor], draws: Draws) -> Tensor:

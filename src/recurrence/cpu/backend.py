@@ -1,5 +1,7 @@
 """The backend of CPUs: native/, compiled at first use."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -7,7 +9,8 @@ from torch import Tensor
 from src.cells import Cell, State, Weights
 from src.directions import Combination, Copies, Product, SimplexCombination, Tape
 from src.recurrence import backend
-from src.recurrence.backend import Key, LayerRun, Pass, Target
+from src.recurrence.backend import Descended, Descent, Key, LayerRun, Pass, Target
+from src.recurrence.cpu.descent import alike, descend, norms
 from src.recurrence.cpu.direction import simplex
 from src.recurrence.cpu.layer import Linear, add_noise
 from src.recurrence.cpu.library import available, library, reason
@@ -48,6 +51,17 @@ class Compiled(Reference):
         if tape.keep or not known or not only_omega(tape) or target.loss not in LOSSES:
             return None
         return learn(given, target, gradients, tape, self.threads)
+
+    def descend(
+        self, passes: Sequence[Pass], targets: Sequence[Target], gradients: Weights, tape: Tape, descent: Descent
+    ) -> Descended | None:
+        plain = not tape.keep and tape.products is None and only_omega(tape) and targets[0].loss in LOSSES
+        if not plain or not self.takes(descent.theta_RP, descent.grad_RP) or not alike(passes, targets):
+            return None
+        return descend(passes, targets, gradients, tape, descent, self.threads)
+
+    def norms(self, grad_RP: Tensor) -> Tensor:
+        return norms(grad_RP)
 
     def linear(self, x_RTBK: Tensor, W_RKM: Tensor, b_RM: Tensor, tanh: bool) -> LayerRun:
         return Linear(x_RTBK, W_RKM, b_RM, tanh, self.threads)

@@ -131,7 +131,15 @@ class Prepared:
             IndexError: a symbol or a class that there is not.
         """
         if self.library.backward(self.call):
-            raise IndexError(f"a symbol is outside [0, {self.call.I}), or a class outside [0, {self.call.O})")
+            self.refuse()
+
+    def refuse(self) -> None:
+        """Says what C++ has found.
+
+        Raises:
+            IndexError: always.
+        """
+        raise IndexError(f"a symbol is outside [0, {self.call.I}), or a class outside [0, {self.call.O})")
 
 
 @cache

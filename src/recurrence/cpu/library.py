@@ -55,6 +55,10 @@ def load(path: Path) -> ctypes.CDLL:
     loaded.multiply_adds.restype = ctypes.c_int64
     for function in (loaded.forward, loaded.backward):
         function.argtypes = [ctypes.POINTER(structs.Call)]
+    loaded.descend.argtypes = [ctypes.POINTER(structs.Call), ctypes.POINTER(structs.Descent)]
+    loaded.descend.restype = ctypes.c_int64
+    loaded.norms.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p]
+    loaded.norms.restype = None
     return loaded
 
 

@@ -76,6 +76,15 @@ class Call(ctypes.Structure):
     ]
 
 
+class Descent(ctypes.Structure):
+    """Several updates of R networks."""
+
+    _fields_ = [
+        *_numbers("updates P"),
+        *_pointers("T length x target theta gradient rate most losses omega norm"),
+    ]
+
+
 class Linear(ctypes.Structure):
     """A layer without a recurrence."""
 
@@ -94,5 +103,5 @@ class Noise(ctypes.Structure):
     ]
 
 
-STRUCTS: tuple[type[ctypes.Structure], ...] = (Product, Simplex, Call, Linear, Noise)
+STRUCTS: tuple[type[ctypes.Structure], ...] = (Product, Simplex, Call, Descent, Linear, Noise)
 CODES: tuple[type[IntEnum], ...] = (Input, Form, Loss, Activation)

@@ -17,15 +17,9 @@ def learn(given: Pass, target: Target, gradients: Weights, tape: Tape, threads: 
     """Overwrites ``gradients``; returns the loss and the last state. See src.recurrence.learn."""
     update = Prepared(given, threads)
     R, T, B = update.shape
-    if target.values.shape not in ((R, B), (R, T, B)):
-        raise ValueError(f"target {tuple(target.values.shape)} for inputs {tuple(given.inputs.shape)}")
-    if target.loss == "squared_error" and update.call.O != 1:
-        raise ValueError(f"squared_error is that of one output, not of {update.call.O}")
-    update.call.loss = LOSSES[target.loss]
-    update.call.every = target.values.ndim == 3
+    set_target(update, target)
     loss_R = torch.empty(R)
-    numbers = torch.int64 if target.loss == "cross_entropy" else torch.float32
-    update.point(target=target.values.to(numbers), losses=loss_R)
+    update.point(losses=loss_R)
     update.set_weights(gradients, "d")
     if isinstance(tape.combination, SimplexCombination):
         direction = Direction(R, T, B, update.memory["length"], tape.combination, threads)
@@ -38,3 +32,20 @@ def learn(given: Pass, target: Target, gradients: Weights, tape: Tape, threads: 
         update.set_state(given.state)
     update.call_backward()
     return loss_R, last
+
+
+def set_target(update: Prepared, target: Target) -> None:
+    """Sets what a call shall learn.
+
+    Raises:
+        ValueError: targets, or a loss, that do not fit to the inputs and the readout.
+    """
+    R, T, B = update.shape
+    if target.values.shape not in ((R, B), (R, T, B)):
+        raise ValueError(f"target {tuple(target.values.shape)} for inputs {(R, T, B)}")
+    if target.loss == "squared_error" and update.call.O != 1:
+        raise ValueError(f"squared_error is that of one output, not of {update.call.O}")
+    update.call.loss = LOSSES[target.loss]
+    update.call.every = target.values.ndim == 3
+    numbers = torch.int64 if target.loss == "cross_entropy" else torch.float32
+    update.point(target=target.values.to(numbers))

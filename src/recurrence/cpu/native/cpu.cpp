@@ -12,11 +12,11 @@
 
 #include "arguments.h"
 #include "bound.h"
+#include "descent.h"
 #include "layout.h"
 #include "linear.h"
 #include "noise.h"
 #include "simplex.h"
-#include "update.h"
 
 extern "C" {
 
@@ -40,6 +40,15 @@ int forward(const Call* c) { return !run_forward(*c); }
 int backward(const Call* c) {
     const bool apart = c->simplex && c->threads > c->R;
     return !(apart ? run_direction_apart(*c) : run_backward(*c));
+}
+
+// Several updates of the call's networks, with steps: see descent.h.
+Index descend(const Call* c, const Descent* d) { return Descending(*c, *d).run(c->threads); }
+
+// Norms of R gradients of P numbers each, as `descend` takes them.
+void norms(const float* gradient, Index R, Index P, float* norm) {
+    flush_denormals();
+    for (Index r = 0; r < R; r++) norm[r] = norm_of(gradient + r * P, P);
 }
 
 // Gradients replaced by the simplex direction, with its sign: what is subtracted from the parameters.

@@ -135,6 +135,23 @@ FIELD(float*, omega)            // R: Ω; NaN where alpha is 0
 FIELD(const Simplex*, simplex)  // its β and ψ; if given, the gradients are that direction
 END
 
+// Several updates of R networks: of each a mini-batch, gradients, clipping and a step of gradient descent.
+STRUCT(Descent)
+FIELD(Index, updates)
+FIELD(Index, P)                  // parameters of a network
+FIELD(const Index*, T)           // of each update: steps of its arrays
+FIELD(const Index*, length)      // of each update R: steps of each replica
+FIELD(const void* const*, x)     // of each update, as in Call
+FIELD(const void* const*, target)
+FIELD(float*, theta)             // RP contiguous: where the weights of the call lie
+FIELD(float*, gradient)          // RP contiguous: where its gradients lie
+FIELD(const float*, rate)        // R: learning rates
+FIELD(const float*, most)        // R: a gradient's norm after clipping; infinity: no clipping
+FIELD(float*, losses)            // of each update R; and the following
+FIELD(float*, omega)             // null: no Ω
+FIELD(float*, norm)              // of the gradients, before clipping
+END
+
 // y = x W + b of R networks, or its tanh: N rows of K numbers become rows of M.
 STRUCT(Linear)
 FIELD(Index, R)
