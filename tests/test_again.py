@@ -5,8 +5,6 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pandas as pd
@@ -21,44 +19,18 @@ from src.jobs import how_far
 from src.population import checkpoint
 from src.results.missing import missing
 from src.rundir import JOB_COLUMNS, RunDirectory, write_table
-from tests.conftest import ROOT
-from tests.faults.server import Server
+from tests.commands import ended
+from tests.commands import started as train
 
 KEYS = ["experiment=smoke", "replicas=2", "success.check_every=100", "task.length=20", "optimizer=msgd_c"]
 
 
-def train(*arguments, **keys):
-    command = [sys.executable, "-m", "src.train", *map(str, arguments)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **keys)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def server():
-    """A process with everything imported, in whose children commands run; nothing where there can be none."""
-    global SERVER
-    started = Server.start()
-    SERVER = None if isinstance(started, str) else started
-    yield
-    if SERVER is not None:
-        SERVER.close()
-        SERVER = None  # other modules use these functions too
-
-
-SERVER = None
-
-
 def finished(*arguments, status=0, **keys):
     """What a command wrote, which must end with this status, and without a traceback."""
-    if SERVER is not None and not keys:
-        ended = SERVER.run(*map(str, arguments))
-        found, out, err = ended.status, ended.out, ended.err
-    else:
-        process = train(*arguments, **keys)
-        out, err = process.communicate(timeout=300)
-        found = process.returncode
-    assert found == status, err
-    assert "Traceback" not in err
-    return out, err
+    found = ended(*arguments, **keys)
+    assert found.status == status, found.err
+    assert "Traceback" not in found.err
+    return found.out, found.err
 
 
 def interrupted(directory, signum, *arguments):
@@ -265,8 +237,8 @@ def test_curves_say_what_a_sweep_lacks(tmp_path, whole):
     )
     with RunDirectory(sweep).locked():
         assert missing([tmp_path])[0].endswith("; not begun: 3, 4; the sweep is at work")
-    shown = subprocess.run([sys.executable, "-m", "src.curves", sweep], cwd=ROOT, capture_output=True, text=True)
-    assert "1 of 5 jobs have ended" in shown.stdout and shown.returncode == 0
+    shown = ended(sweep, module="src.curves")
+    assert "1 of 5 jobs have ended" in shown.out and shown.status == 0
     assert missing([whole]) == []
 
 

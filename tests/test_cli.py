@@ -13,21 +13,21 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
+from tests.commands import ended
 from tests.conftest import METHODS, ROOT
 
 
-def train(tmp_path, *arguments):
+def train(tmp_path, *arguments, **keys):
     where = [f"hydra.run.dir={tmp_path}/run", f"hydra.sweep.dir={tmp_path}/sweep"]
-    command = [sys.executable, "-m", "src.train", *arguments]
     flags_only = any(argument.startswith("--") for argument in arguments)
-    return subprocess.run([*command, *([] if flags_only else where)], cwd=ROOT, capture_output=True, text=True)
+    return ended(*arguments, *([] if flags_only else where), **keys)
 
 
 def test_a_run_leaves_what_the_contract_says(tmp_path):
-    done = train(tmp_path, "experiment=smoke")
-    assert done.returncode == 0, done.stderr
-    assert "0/5 solved" in done.stdout and "results.csv" in done.stdout
-    assert "40 updates" in done.stderr  # the progress line
+    done = train(tmp_path, "experiment=smoke", fresh=True)
+    assert done.status == 0, done.err
+    assert "0/5 solved" in done.out and "results.csv" in done.out
+    assert "40 updates" in done.err  # the progress line
     run = tmp_path / "run"
     for name in (".hydra/config.yaml", "config.yaml", "checkpoints/last.ckpt", "train.log"):
         assert (run / name).is_file(), name
@@ -74,13 +74,13 @@ def test_the_default_run(tmp_path):
 
 def test_a_sweep_ends_with_its_table(tmp_path):
     done = train(tmp_path, "-m", "experiment=smoke", "optimizer=msgd,msgd_c,msgd_cr", "task.length=10,20")
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.err
     table = pd.read_csv(tmp_path / "sweep" / "success_rate.csv")
     assert table["optimizer"].tolist() == [m for m in METHODS for _ in range(2)]
     assert table["length"].tolist() == [10, 20] * 3 and (table["replicas"] == 5).all()
     for name in ("success_rate.png", "success_rate.svg", "error.png"):
         assert (tmp_path / "sweep" / name).is_file()
-    assert "success rates" in done.stdout
+    assert "success rates" in done.out
     board = EventAccumulator(str(tmp_path / "sweep" / "curves")).Reload()
     assert set(board.Tags()["images"]) == {"sweep/success_rate", "sweep/error"}
 
@@ -89,7 +89,7 @@ def test_an_experiment_is_a_sweep_by_itself(tmp_path):
     done = train(
         tmp_path, "experiment=success_vs_length", "task.length=10,12", "trainer.max_steps=4", "success.sequences=20"
     )
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.err
     assert len(pd.read_csv(tmp_path / "sweep" / "success_rate.csv")) == 6
 
 
@@ -112,12 +112,12 @@ def test_an_experiment_is_a_sweep_by_itself(tmp_path):
 )
 def test_bad_input_is_refused_before_anything_runs(tmp_path, arguments, lines):
     done = train(tmp_path, *arguments)
-    printed = done.stderr.strip().splitlines()
-    assert done.returncode == 2
-    assert len(printed) == len(lines), done.stderr
+    printed = done.err.strip().splitlines()
+    assert done.status == 2
+    assert len(printed) == len(lines), done.err
     for line, word in zip(sorted(printed), sorted(lines), strict=True):
         assert line.startswith("error: ") and word in line
-    assert done.stdout == "" and not list(tmp_path.rglob("results.csv")) and not (tmp_path / "run").exists()
+    assert done.out == "" and not list(tmp_path.rglob("results.csv")) and not (tmp_path / "run").exists()
 
 
 def test_a_script_is_told_how_to_run(tmp_path):
@@ -129,7 +129,7 @@ def test_a_script_is_told_how_to_run(tmp_path):
 @pytest.mark.parametrize(("flag", "words"), [("--help", "success_vs_length"), ("--cfg=job", "max_error: 0.01")])
 def test_hydras_own_flags(tmp_path, flag, words):
     done = train(tmp_path, *flag.split("="))
-    assert done.returncode == 0 and words in done.stdout
+    assert done.status == 0 and words in done.out
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
@@ -182,8 +182,8 @@ def test_interruptions_end_after_the_update_with_everything_written(tmp_path, si
 def test_a_price_with_the_defaults_of_other_tasks_is_refused_with_the_right_command(tmp_path):
     for keys in (["task=price"], ["-m", "task=price,temporal_order"]):
         refused = train(tmp_path, *keys)
-        (line,) = refused.stderr.splitlines()
-        assert refused.returncode == 2 and line.startswith("error: task=price: cell=smart_tanh and optimizer=msgd_cr")
+        (line,) = refused.err.splitlines()
+        assert refused.status == 2 and line.startswith("error: task=price: cell=smart_tanh and optimizer=msgd_cr")
     right = line.rpartition("python -m src.train ")[2].split()
     small = ["task.length=120", "task.batch_size=2", "task.window=3", "cell.hidden_size=4"]
-    assert train(tmp_path, *right, *small, "trainer.max_epochs=1").returncode == 0
+    assert train(tmp_path, *right, *small, "trainer.max_epochs=1").status == 0

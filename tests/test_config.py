@@ -293,7 +293,7 @@ def test_the_memory_that_is_free(version, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(
     "keys",
-    [["replicas=40", "task.length=300"], ["replicas=60", "cell.hidden_size=300", "optimizer=adam", "task.length=10"]],
+    [["replicas=20", "task.length=300"], ["replicas=30", "cell.hidden_size=300", "optimizer=adam", "task.length=10"]],
 )
 def test_the_estimate_is_of_the_size_of_what_is_taken(keys, tmp_path):
     """Largest resident size of a run, less that of a tiny one; the reference and torch's optimizer take the most."""

@@ -259,10 +259,12 @@ def test_a_whole_run(overrides, tmp_path):
     small = ["replicas=2", "cell.hidden_size=9", "task.batch_size=4", "trainer.max_steps=4", "success.check_every=2"]
     small += ["success.sequences=20", "callbacks.diagnostics.every=1", "callbacks.diagnostics.sequences=2"]
     found = []
-    for name in (TRITON, TRITON_TF32, REFERENCE):  # the interpreter rounds no product
+    names = (TRITON, TRITON_TF32, REFERENCE) if overrides == ["cell=lstm"] else (TRITON, REFERENCE)
+    for name in names:  # the interpreter rounds no product
         population = run(compose(f"recurrence={name}", "task.length=11", *small, *overrides), tmp_path / name)
         assert "recurrence: " + name in (tmp_path / name / "config.yaml").read_text()
         found.append(population.parameters())
-    for name in found[0]:
-        torch.testing.assert_close(found[0][name], found[1][name], rtol=0, atol=0, msg=name)
-        torch.testing.assert_close(found[0][name], found[2][name], rtol=1e-4, atol=1e-6, msg=name)
+    for name, first in found[0].items():
+        for other in found[1:-1]:
+            torch.testing.assert_close(first, other[name], rtol=0, atol=0, msg=name)
+        torch.testing.assert_close(first, found[-1][name], rtol=1e-4, atol=1e-6, msg=name)

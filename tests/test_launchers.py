@@ -22,7 +22,8 @@ from src.jobs import Jobs
 from src.recurrence import process as own_process
 from src.recurrence.process import share
 from src.rundir import RunDirectory
-from tests.test_again import assert_same_run, finished, train
+from tests.commands import started as train
+from tests.test_again import assert_same_run, finished
 
 KEYS = ["experiment=smoke", "replicas=2", "callbacks.diagnostics.every=null", "logger=none", "threads=1"]
 IN_JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]

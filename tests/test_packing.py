@@ -164,7 +164,7 @@ def test_a_device_is_asked_once_for_all_jobs_of_a_pack(tmp_path, capsys, monkeyp
     for number, cfg in enumerate(configs):
         run(cfg, tmp_path / "alone" / str(number))
     asked = []
-    for module in ("training.module", "training.clipping", "packing.together"):
+    for module in ("training.module", "training.clipping", "training.update"):
         monkeypatch.setattr(f"src.{module}.works_ahead", lambda tensor: True)
     monkeypatch.setattr("src.recurrence.ask", lambda flags: asked.append(flags.numel()) or flags.cpu())
     together(configs, tmp_path / "packed")
@@ -244,7 +244,7 @@ def test_what_fails_in_an_update_ends_all_jobs_that_wait_for_it(tmp_path, capsys
     def starved(*_):
         raise MemoryError("no room")
 
-    monkeypatch.setattr("src.packing.together._update", starved)
+    monkeypatch.setattr("src.packing.together.advance", starved)
     jobs = [partial(run, compose(*SMALL), tmp_path / name) for name in ("a", "b")]
     with pytest.raises(MemoryError, match="no room"):
         train(jobs, display())

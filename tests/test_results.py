@@ -3,8 +3,6 @@
 import csv
 import errno
 import math
-import subprocess
-import sys
 from math import nan
 from pathlib import Path
 
@@ -25,7 +23,8 @@ from src.results.style import COLOURS
 from src.results.tables import show_success_rates
 from src.run import run
 from src.rundir import HISTORY, RESULTS, RunDirectory, history_columns
-from tests.conftest import ROOT, compose
+from tests.commands import ended
+from tests.conftest import compose
 
 
 @pytest.mark.parametrize(
@@ -237,23 +236,21 @@ def test_files_that_others_wrote_are_named_and_skipped(tmp_path, name, junk):
 
 
 def test_command_line(tmp_path):
-    command = [sys.executable, "-m", "src.curves"]
-    empty = subprocess.run([*command, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
-    assert empty.returncode == 2 and empty.stderr.startswith("error: no results under")
+    def curves(*arguments):
+        return ended(*arguments, module="src.curves")
+
+    empty = curves(tmp_path)
+    assert empty.status == 2 and empty.err.startswith("error: no results under")
     write_run(tmp_path / "0", [(0, "solved", 4000, 4000)])
     write_run(tmp_path / "1", [(0, "solved", 6000, 6000)])
-    conflict = subprocess.run([*command, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
-    assert conflict.returncode == 2 and "different outcomes" in conflict.stderr and "Traceback" not in conflict.stderr
-    fine = subprocess.run(
-        [*command, str(tmp_path / "0"), "--out", str(tmp_path / "out")], cwd=ROOT, capture_output=True
-    )
-    assert fine.returncode == 0 and (tmp_path / "out" / "success_rate.png").is_file()
+    conflict = curves(tmp_path)
+    assert conflict.status == 2 and "different outcomes" in conflict.err and "Traceback" not in conflict.err
+    fine = curves(tmp_path / "0", "--out", tmp_path / "out")
+    assert fine.status == 0 and (tmp_path / "out" / "success_rate.png").is_file()
     (tmp_path / "0" / "results.csv").write_text("")
     (tmp_path / "1" / "results.csv").touch()
-    junk = subprocess.run(
-        [*command, str(tmp_path), "--out", str(tmp_path / "out")], cwd=ROOT, capture_output=True, text=True
-    )
-    assert junk.returncode == 1 and junk.stderr.startswith(f"skipped: {tmp_path / '0' / 'results.csv'}: ")
+    junk = curves(tmp_path, "--out", tmp_path / "out")
+    assert junk.status == 1 and junk.err.startswith(f"skipped: {tmp_path / '0' / 'results.csv'}: ")
 
 
 def test_a_report_removes_nothing_of_others(tmp_path):

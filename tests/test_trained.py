@@ -1,8 +1,5 @@
 """Trained networks handed on: torch's own modules with their weights, starts for one's own, and evaluation."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,7 +18,8 @@ from src.trained import initialize_, load_population, load_replica
 from tasks.batch import Batch, collate
 from tasks.draws import Stream, generator
 from tasks.task import Split
-from tests.conftest import ROOT, compose, make_architecture, make_task
+from tests.commands import ended
+from tests.conftest import compose, make_architecture, make_task
 
 
 def trained(path, *overrides):
@@ -169,15 +167,12 @@ def test_bad_arguments_are_named(tmp_path, arguments, words):
 
 def test_the_command(tmp_path):
     trained(tmp_path)
-    command = [sys.executable, "-m", "src.evaluate", str(tmp_path)]
-    done = subprocess.run(
-        [*command, "task.length=20,30", "success.sequences=100", "threads=1"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0 and "evaluation.csv" in done.stdout, done.stderr
-    for wrong in ([*command[:-1], str(tmp_path / "nowhere")], [*command, "task.length=1"]):
-        refused = subprocess.run(wrong, cwd=ROOT, capture_output=True, text=True)
-        assert refused.returncode == 2 and "Traceback" not in refused.stderr
-        assert refused.stderr.startswith("error: ")
+    done = ended(tmp_path, "task.length=20,30", "success.sequences=100", "threads=1", module="src.evaluate")
+    assert done.status == 0 and "evaluation.csv" in done.out, done.err
+    for wrong in ([tmp_path / "nowhere"], [tmp_path, "task.length=1"]):
+        refused = ended(*wrong, module="src.evaluate")
+        assert refused.status == 2 and "Traceback" not in refused.err
+        assert refused.err.startswith("error: ")
 
 
 MINE = '''
