@@ -144,6 +144,62 @@ def test_a_run_is_the_same_update_by_update(tmp_path, keys):
         np.testing.assert_array_equal(values, b.last[name])
 
 
+class Annealed(Omega):
+    """Ω whose weight falls: it wants to be asked in each update."""
+
+    def terms(self, settings):
+        return super().terms(settings | {"alpha": settings["alpha"] / 2})
+
+
+class Mixed(Omega):
+    """A direction that has something else made of all products."""
+
+    def combination(self, settings, draws):
+        return None
+
+
+def hooked(optimizer):
+    optimizer.register_step_post_hook(lambda *_: None)
+
+
+def warm(optimizer):
+    optimizer.param_groups[0]["lr"] = 0.5
+
+
+@pytest.mark.parametrize("direction", [Omega, Annealed, Mixed])
+@pytest.mark.parametrize("change", [None, hooked, warm])
+def test_what_somebody_has_changed_is_made_one_by_one(as_before, direction, change):
+    task = make_task("temporal_order", length=12)
+    stack = make_stack("smart_tanh", task, PLAIN | {"alpha": 1.0})
+    if change:
+        change(stack.optimizer)
+    made = advance(stack, draw(task, 2), task, Method(direction(), clip_stack))
+    assert len(made) == (2 if direction is Omega and not change else 0)
+
+
+def test_a_hook_that_is_no_method_is_heard(tmp_path):
+    seen = []
+    cfg = compose("experiment=smoke", "cell.hidden_size=9", "replicas=2")
+    listening = pl.callbacks.LambdaCallback(on_before_optimizer_step=lambda *_: seen.append(1))
+    fit(build(cfg), cfg, tmp_path, listening)
+    assert len(seen) == 40
+
+
+def test_numbers_of_another_precision_are_as_good(as_before):
+    """torch's default changes what tensors are made of, and settings with them."""
+    task = make_task("temporal_order", length=12)
+    expected = make_stack("smart_tanh", task, PLAIN | {"clip": 0.1})
+    assert len(advance(expected, draw(task, 3), task, Method(Omega(), clip_stack))) == 3
+    found = make_stack("smart_tanh", task, PLAIN | {"clip": 0.1})
+    found.settings = {name: value.double() for name, value in found.settings.items()}
+    torch.set_default_dtype(torch.float64)
+    try:
+        made = advance(found, draw(task, 3), task, Method(Omega(), clip_stack))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert len(made) == 3 and torch.equal(found.theta_AP, expected.theta_AP)
+
+
 def test_norms_are_norms(as_before):
     """Against float64, of any number of parameters, wherever a row begins."""
     recurrence.use(recurrence.FUSED, 1)
@@ -160,8 +216,11 @@ def test_a_symbol_that_there_is_not_is_refused(as_before):
     task = make_task("temporal_order", length=12)
     batches = draw(task, 3)
     batches[2].inputs[1, 3, 0] = 99
+    stack = make_stack("smart_tanh", task, PLAIN)
+    before = stack.theta_AP.clone()
     with pytest.raises(IndexError, match="symbol"):
-        advance(make_stack("smart_tanh", task, PLAIN), batches, task, Method(Omega(), clip_stack))
+        advance(stack, batches, task, Method(Omega(), clip_stack))
+    assert torch.equal(stack.theta_AP, before)
 
 
 @pytest.mark.parametrize(

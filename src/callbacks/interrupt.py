@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a queue's warning end a run after the current update, with everything written."""
+"""Ctrl-C, SIGTERM and a queue's warning end a run after the updates that are being made, with everything written."""
 
 import os
 import signal

@@ -277,6 +277,7 @@ class Network(nn.Module):
 
         Args:
             batches: of each update.
+            direction: made of terms; it is asked once for all updates.
             settings: of the method, one number per replica.
             descent: rows of which the parameters and their gradients are views.
 
@@ -284,7 +285,7 @@ class Network(nn.Module):
             how many updates were made before the first that is not as usual, see :func:`src.recurrence.descend`; and
             what was found in them, NR each. None where no backend does this in one call.
         """
-        if task.loss_form is None or not self._is_plain or direction.combination(settings, ()) is not None:
+        if task.loss_form is None or not self._is_plain:
             return None
         weights, gradients = self._bound()
         cell = self.architecture.cell

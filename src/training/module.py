@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor
 
 from src import recurrence
@@ -227,8 +226,9 @@ class Training(pl.LightningModule):
 
     def on_train_start(self) -> None:
         self.population.begin()
-        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
-        self.watched = any(is_overridden("on_before_optimizer_step", each, pl.Callback) for each in callbacks)
+        nothing = (pl.Callback.on_before_optimizer_step, pl.LightningModule.on_before_optimizer_step)
+        hooks = [each.on_before_optimizer_step for each in (self, *self.trainer.callbacks)]  # type: ignore[attr-defined]
+        self.watched = any(getattr(hook, "__func__", None) not in nothing for hook in hooks)
         if self.task.epochs:  # a resumed run's budget may be spent for some
             self.population.leave(self.spent_R[self.population.live], BUDGET)
 
@@ -284,6 +284,8 @@ def by_itself(training: Training, block: Block) -> None:
     present = list(population.live)
     if training.task.epochs:
         for data in block:
+            if not population.learning:
+                break
             training.epoch(data, present)
         return
     made = 0

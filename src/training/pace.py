@@ -12,6 +12,5 @@ class Pace:
         """Updates of the next call."""
 
     def note(self, updates: int, seconds: float) -> None:
-        """Notes how long a call with so many updates has taken."""
-        if updates:
-            self.count = max(1, int(SECONDS * updates / max(seconds, 1e-9)))
+        """Notes how long a call has taken that made so many updates. After one that made none the next tries one."""
+        self.count = max(1, int(SECONDS * updates / max(seconds, 1e-9)))

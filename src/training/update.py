@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from src.directions import Direction, Draws
+from src.directions import Direction, Draws, Omega
 from src.linalg import known, sent, works_ahead
 from src.network import Carry
 from src.population import Optimizer, Solver, Stack
@@ -124,30 +124,46 @@ def advance(stack: Stack, batches: Sequence[Batch], task: Task, method: Method) 
         return []
     descent = Descent(stack.theta_AP, stack.grad_AP, stack.settings["lr"], stack.settings["clip"])
     before = stack.theta_AP.clone()
-    answer = stack.network.descend(batches, task, method.direction, stack.settings, descent)
-    if answer is None:
-        return []
-    made, metrics = answer
-    if made < len(batches):  # some rows may be further than others: back, and not so far
-        stack.theta_AP.copy_(before)
+    made = None
+    try:
+        answer = stack.network.descend(batches, task, method.direction, stack.settings, descent)
+        if answer is None:
+            return []
+        made, metrics = answer
+    finally:
+        if made != len(batches):  # some rows may be further than others
+            stack.theta_AP.copy_(before)
+    if made < len(batches):
         return advance(stack, batches[:made], task, method)
     metrics["clipped"] = metrics["grad_norm"] > descent.most_R
     return [Updated({name: value[n] for name, value in metrics.items()}, None) for n in range(made)]
 
 
 def is_plain(stack: Stack, method: Method) -> bool:
-    """Whether an update is the gradient, clipped, times a constant rate, for all parameters."""
+    """Whether an update is the gradient of L or of L + αΩ, clipped, times a constant rate, for all parameters."""
     settings = stack.settings
+    direction = type(method.direction)
     half_life_A = settings.get("half_life")
     return (
         not works_ahead(stack.theta_AP)
         and method.optimizer is None
         and method.solver is None
         and method.clipping is clip_stack
+        and direction.combination is Direction.combination
+        and direction.terms in (Direction.terms, Omega.terms)
+        and subtracts(stack.optimizer)
         and (half_life_A is None or bool(half_life_A.isinf().all()))
         and not {"alpha_decay", "l1", "l2"} & settings.keys()
         and not stack.network.frozen()
     )
+
+
+def subtracts(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether a step does nothing but subtract the gradient: nobody has changed the optimizer or hooked into it."""
+    group = optimizer.param_groups[0]
+    hooked = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
+    plain = group["lr"] == 1 and not any(group[name] for name in ("momentum", "weight_decay", "maximize"))
+    return type(optimizer) is torch.optim.SGD and plain and not hooked
 
 
 def rates(settings: dict[str, Tensor], draws: Draws) -> Tensor:

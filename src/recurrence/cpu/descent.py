@@ -25,9 +25,9 @@ def descend(
         call.add_omega(tape)
     N = len(passes)
     R = call.shape[0]
-    losses_NR = torch.empty(N, R)
-    omega_NR = torch.empty(N, R) if tape.terms else None
-    norm_NR = torch.empty(N, R)
+    losses_NR = torch.empty(N, R, dtype=torch.float32)
+    omega_NR = torch.empty_like(losses_NR) if tape.terms else None
+    norm_NR = torch.empty_like(losses_NR)
     kind = call.memory["target"].dtype
     inputs = [each.inputs.contiguous() for each in passes]
     answers = [target.values.to(kind).contiguous() for target in targets]
@@ -38,8 +38,8 @@ def descend(
         "target": _addresses(answers),
         "theta": descent.theta_RP,
         "gradient": descent.grad_RP,
-        "rate": descent.rate_R.contiguous(),
-        "most": descent.most_R.contiguous(),
+        "rate": descent.rate_R.float().contiguous(),
+        "most": descent.most_R.float().contiguous(),
         "losses": losses_NR,
         "omega": omega_NR,
         "norm": norm_NR,
@@ -74,7 +74,7 @@ def norms(grad_RP: Tensor) -> Tensor:
     """The norm of each row, as :func:`descend` takes it."""
     R, P = grad_RP.shape
     grad_RP = grad_RP.contiguous()
-    norm_R = torch.empty(R)
+    norm_R = torch.empty(R, dtype=torch.float32)
     library().norms(grad_RP.data_ptr(), R, P, norm_R.data_ptr())
     return norm_R
 

@@ -48,8 +48,7 @@ class Descending {
     Descending(const Call& call, const Descent& d)
         : d_(d), R_(call.R), tiles_(tiles_back(call)), size_(Room(call).size()), calls_(d.updates, call), left_(call.R),
           sums_(call.R * call.B), end_(d.updates) {
-        static thread_local std::vector<float> memory;
-        parts_ = at_least(memory, R_ * tiles_ * size_);
+        parts_ = memory_of_parts(R_ * tiles_ * size_);
         for (Index n = 0; n < d.updates; n++) {
             Call& c = calls_[n];
             c.T = d.T[n];
@@ -151,6 +150,7 @@ class Descending {
         }
         const float scale = norm > most ? most / norm : 1.f;
         for (Index i = 0; i < d_.P; i++) g[i] = g[i] * scale * rate;
+        __asm__ volatile("" ::: "memory");  // two roundings, not a fused one: as where a step is an operation by itself
         for (Index i = 0; i < d_.P; i++) theta[i] -= g[i];
         return true;
     }

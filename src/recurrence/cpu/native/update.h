@@ -54,13 +54,18 @@ bool run_forward(const Call& c) {
     return all_known;
 }
 
+// Memory of the calling thread for what each tile adds up.
+float* memory_of_parts(Index size) {
+    static thread_local std::vector<float> memory;
+    return at_least(memory, size);
+}
+
 // Returns whether all symbols and classes are known.
 bool run_backward(const Call& c) {
     std::atomic<bool> all_known{true};
     const Index tiles = tiles_back(c);
     const Index size = Room(c).size();
-    static thread_local std::vector<float> memory;  // of the calling thread: what each tile adds up
-    float* const all_parts = at_least(memory, c.R * tiles * size);
+    float* const all_parts = memory_of_parts(c.R * tiles * size);
     std::vector<Sums> all_sums(c.R * c.B);
     std::vector<std::atomic<Index>> left(c.R);  // tiles of each replica that are not done
     for (auto& of_replica : left) of_replica = tiles;
