@@ -76,7 +76,14 @@ def build(cfg: DictConfig) -> Experiment:
         Network.start(build_architecture(cfg.cell), task, seeds),
         population,
         success,
-        Method(direction, callbacks["clipping"].clip, optimizer, cfg.optimizer.get("penalised") or RECURRENT, solver),
+        Method(
+            direction,
+            callbacks["clipping"].clip,
+            optimizer,
+            cfg.optimizer.get("penalised") or RECURRENT,
+            solver,
+            cfg.optimizer.get("momentum") or 0.0,
+        ),
         max_steps=cfg.trainer.max_steps,
         max_epochs=cfg.trainer.max_epochs,
         config=OmegaConf.to_container(cfg, resolve=False),  # type: ignore[arg-type]

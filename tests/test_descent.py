@@ -23,10 +23,10 @@ SEEDS = [4, 5, 6]
 PLAIN = {"lr": 0.01, "clip": INF, "alpha": 0.0}
 
 
-def make_stack(cell, task, settings, replicas=3):
+def make_stack(cell, task, settings, replicas=3, momentum=0.0):
     network = Network.start(make_architecture(cell, 19), task, SEEDS[:replicas])
     values = {name: torch.tensor(value).expand(replicas).clone() for name, value in settings.items()}
-    return Stack(network, values, Method(Omega(), clip_stack).make_optimizer)
+    return Stack(network, values, Method(Omega(), clip_stack, momentum=momentum).make_optimizer)
 
 
 def draw(task, count, lengths=(0, 0, 0)):
@@ -73,6 +73,35 @@ def test_one_call_is_all_of_them(as_before, cell, method, task, threads):
             assert torch.equal(value.nan_to_num(7), theirs.metrics[name].nan_to_num(7)), name
 
 
+@pytest.mark.parametrize("begun", [0, 2])
+def test_momentum_is_that_of_torch(as_before, begun):
+    """v is the optimizer's own, whoever made the updates before, and is put back with the parameters."""
+    task = make_task("temporal_order", length=23)
+    recurrence.use(recurrence.FUSED, 2)
+    how = Method(Omega(), clip_stack, momentum=0.9)
+    batches = draw(task, 9)
+    expected, found = (make_stack("smart_tanh", task, METHODS["omega"], momentum=0.9) for _ in range(2))
+    one_by_one(expected, batches, task, how)
+    one_by_one(found, batches[:begun], task, how)
+    assert len(advance(found, batches[begun:7], task, how)) == 7 - begun
+    one_by_one(found, batches[7:], task, how)
+    assert torch.equal(found.theta_AP, expected.theta_AP)
+    assert torch.equal(found.state["momentum_buffer"], expected.state["momentum_buffer"])
+
+
+def test_momentum_is_put_back_too(as_before):
+    task = make_task("addition", length=12)
+    recurrence.use(recurrence.FUSED, 2)
+    how = Method(Omega(), clip_stack, momentum=0.9)
+    batches = draw(task, 6)
+    batches[4].target[1] = INF
+    expected, found = (make_stack("smart_tanh", task, PLAIN, momentum=0.9) for _ in range(2))
+    one_by_one(expected, batches[:4], task, how)
+    assert len(advance(found, batches, task, how)) == 4
+    assert torch.equal(found.theta_AP, expected.theta_AP)
+    assert torch.equal(found.state["momentum_buffer"], expected.state["momentum_buffer"])
+
+
 def test_a_replica_does_not_notice_its_neighbours(as_before):
     """Alone, and on more threads than there are replicas."""
     task = make_task("temporal_order", length=23)
@@ -117,9 +146,18 @@ def test_it_stops_before_parameters_that_are_no_numbers(as_before):
         ["optimizer=msgd", "optimizer.lr=3e38", "cell.std=3", "replicas=4"],
         ["optimizer=msgd_c", "optimizer.lr=3e4", "cell=irnn", "replicas=4"],
         ["optimizer=msgd_cr", "success.max_error=0.72", "replicas=6"],
-        ["optimizer=msgd_cr", "curriculum=grow", "curriculum.first=10", "task.length=14", "success.max_error=0.7"],
+        ["optimizer=msgd_cr", "success.max_error=0.72", "replicas=6", "optimizer.momentum=.9"],
+        [
+            "optimizer=msgd_cr",
+            "curriculum=grow",
+            "curriculum.first=10",
+            "task.length=14",
+            "success.max_error=0.7",
+            "curriculum.patience=1",
+            "optimizer.momentum=.5",
+        ],
     ],
-    ids=["diverge", "are shrunk", "solve it", "grow"],
+    ids=["diverge", "are shrunk", "solve it", "with momentum", "grow"],
 )
 def test_a_run_is_the_same_update_by_update(tmp_path, keys):
     """Whoever wants to see each step makes the updates come one by one."""

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.config.rules import (
     ABOVE_ONE,
     BELOW_ONE,
+    BELOW_ONE_OR_NULL,
     COUNTS,
     DIRECTORY,
     FILE,
@@ -134,6 +135,7 @@ KEYS = (
     Key("optimizer.name", required=True, packable=True),
     Key("optimizer.lr", above_zero(), required=True, packable=True),
     Key("optimizer.half_life", above_zero(optional=True), packable=True),
+    Key("optimizer.momentum", BELOW_ONE_OR_NULL),
     Key("optimizer.clip", above_zero(optional=True), required=True, packable=True),
     Key("optimizer.alpha", FROM_ZERO, required=True, packable=True),
     Key("optimizer.alpha_decay", FROM_ZERO_OR_NULL, packable=True),

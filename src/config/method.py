@@ -14,6 +14,7 @@ OF_EVERY_METHOD = {
     "name",
     "lr",
     "half_life",
+    "momentum",
     "clip",
     "alpha",
     "alpha_decay",
@@ -47,6 +48,8 @@ def direction_problems(cfg: DictConfig, wrong: Wrong, cut: bool) -> list[str]:
             problems.append(f"optimizer.{key}: {cfg.optimizer.name} has no use for it{near(str(key), known)}")
     if "step" in cfg.optimizer and cfg.optimizer.get("half_life") is not None:
         problems.append(f"optimizer.half_life={cfg.optimizer.half_life}: {cfg.optimizer.name} keeps its learning rate")
+    if "step" in cfg.optimizer and cfg.optimizer.get("momentum") is not None:
+        problems.append(f"optimizer.momentum={cfg.optimizer.momentum}: {cfg.optimizer.name} has steps of its own")
     values: dict[str, float] = {}
     for name, if_null in direction.settings.items():
         value = cfg.optimizer.get(name)

@@ -94,7 +94,8 @@ def estimate(cfg: DictConfig, task: Task, architecture: Architecture) -> Need:
     longest = int(steps * stretched)
     parameters = layers * columns * (cell.hidden_size + task.inputs + 1) + cell.hidden_size * task.outputs
     parameters += architecture.dense * width * (width + task.inputs + 1) + (architecture.dense > 0) * width * columns
-    copies = COPIES_OF_TORCH if "step" in cfg.optimizer else COPIES
+    remembers = "step" in cfg.optimizer or cfg.optimizer.get("momentum")
+    copies = COPIES_OF_TORCH if remembers else COPIES
     updates = min(cfg.block, cfg.trainer.max_steps, cfg.success.check_every)
     block = 1 if task.epochs else updates + DRAW
     tested = min(TESTED, cfg.success.sequences) if task.graded else 0

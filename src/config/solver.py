@@ -15,6 +15,7 @@ ABSENT = {
     "l1": "has no penalties",
     "l2": "has no penalties",
     "half_life": "keeps its first step length",
+    "momentum": "has no momentum",
 }
 """Keys of other methods, and what is said where one of them is set."""
 

@@ -155,7 +155,7 @@ class Together:
                 at_once = len(found) == wanted
             else:
                 found = [_update(members, common)]
-                common.hand_back()
+            common.hand_back()
             for one in found:
                 for member, rows in zip(members, common.rows, strict=True):
                     member.take(_part(one, rows))

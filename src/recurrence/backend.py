@@ -89,12 +89,15 @@ class Descent:
         grad_RP: their gradients likewise.
         rate_R: learning rates.
         most_R: the norm that a gradient has at most after clipping; infinity: no clipping.
+        velocity_RP: v, contiguous; None: there is no momentum.
     """
 
     theta_RP: Tensor
     grad_RP: Tensor
     rate_R: Tensor
     most_R: Tensor
+    velocity_RP: Tensor | None = None
+    momentum: float = 0.0
 
 
 @dataclass

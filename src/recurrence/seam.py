@@ -70,7 +70,7 @@ def descend(
 ) -> Descended | None:
     """Makes several updates, with clipping and with the steps of gradient descent, in one call::
 
-        g <- min(1, most / ‖g‖) g,   θ <- θ - rate g
+        g <- min(1, most / ‖g‖) g,   v <- momentum v + rate g,   θ <- θ - v
 
     No replica waits for another. An update is not as usual if a norm is not finite or above 1e10, or if a parameter is
     not finite. It is not made, and no replica begins one beyond it, but some may have made some beyond it already.

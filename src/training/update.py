@@ -17,6 +17,9 @@ from src.training.penalty import RECURRENT, penalise
 from tasks.batch import Batch
 from tasks.task import Task
 
+VELOCITY = "momentum_buffer"
+"""Name that torch's optimizer has for v."""
+
 
 @dataclass(frozen=True)
 class Method:
@@ -29,6 +32,7 @@ class Method:
             (``settings["lr"]``).
         penalised: which weights L1 and L2 act on; see src/training/penalty.py.
         solver: makes the whole update instead; None: there is none.
+        momentum: of gradient descent with each replica's own learning rate: v <- momentum v + lr g, θ <- θ - v.
     """
 
     direction: Direction
@@ -36,11 +40,12 @@ class Method:
     optimizer: Optimizer | None = None
     penalised: str = RECURRENT
     solver: Solver | None = None
+    momentum: float = 0.0
 
     def make_optimizer(self, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """Makes the optimizer of a stack. Where replicas have their own rates its own is 1."""
         if self.optimizer is None:
-            return torch.optim.SGD(parameters, lr=1.0)
+            return torch.optim.SGD(parameters, lr=1.0, momentum=self.momentum)
         return self.optimizer(parameters)
 
 
@@ -122,8 +127,12 @@ def advance(stack: Stack, batches: Sequence[Batch], task: Task, method: Method) 
     """
     if not batches or not is_plain(stack, method):
         return []
-    descent = Descent(stack.theta_AP, stack.grad_AP, stack.settings["lr"], stack.settings["clip"])
-    before = stack.theta_AP.clone()
+    momentum = stack.optimizer.param_groups[0]["momentum"]
+    velocity_AP = stack.state.setdefault(VELOCITY, torch.zeros_like(stack.theta_AP)) if momentum else None
+    moving = [stack.theta_AP] if velocity_AP is None else [stack.theta_AP, velocity_AP]
+    before = [each.clone() for each in moving]
+    settings = stack.settings
+    descent = Descent(stack.theta_AP, stack.grad_AP, settings["lr"], settings["clip"], velocity_AP, momentum)
     made = None
     try:
         answer = stack.network.descend(batches, task, method.direction, stack.settings, descent)
@@ -132,7 +141,8 @@ def advance(stack: Stack, batches: Sequence[Batch], task: Task, method: Method) 
         made, metrics = answer
     finally:
         if made != len(batches):  # some rows may be further than others
-            stack.theta_AP.copy_(before)
+            for each, value in zip(moving, before, strict=True):
+                each.copy_(value)
     if made < len(batches):
         return advance(stack, batches[:made], task, method)
     metrics["clipped"] = metrics["grad_norm"] > descent.most_R
@@ -159,10 +169,11 @@ def is_plain(stack: Stack, method: Method) -> bool:
 
 
 def subtracts(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether a step does nothing but subtract the gradient: nobody has changed the optimizer or hooked into it."""
+    """Whether a step subtracts the gradient, with momentum or without, and does nothing else: nobody has changed the
+    optimizer or hooked into it."""
     group = optimizer.param_groups[0]
     hooked = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
-    plain = group["lr"] == 1 and not any(group[name] for name in ("momentum", "weight_decay", "maximize"))
+    plain = group["lr"] == 1 and not any(group[name] for name in ("dampening", "nesterov", "weight_decay", "maximize"))
     return type(optimizer) is torch.optim.SGD and plain and not hooked
 
 

@@ -38,6 +38,8 @@ def descend(
         "target": _addresses(answers),
         "theta": descent.theta_RP,
         "gradient": descent.grad_RP,
+        "velocity": descent.velocity_RP,
+        "momentum": torch.tensor([descent.momentum], dtype=torch.float32),
         "rate": descent.rate_R.float().contiguous(),
         "most": descent.most_R.float().contiguous(),
         "losses": losses_NR,

@@ -41,6 +41,9 @@ bool all_finite(const float* theta, Index size) {
     return sum(zero) == 0;
 }
 
+// What comes before is rounded before what comes after: as where each is an operation by itself.
+inline void no_fusion() { __asm__ volatile("" ::: "memory"); }
+
 // Updates of all replicas. A replica's next update begins when the one before is done, whatever the others do: so that
 // threads need not wait for each other at every update. What is furthest behind goes first.
 class Descending {
@@ -150,8 +153,15 @@ class Descending {
         }
         const float scale = norm > most ? most / norm : 1.f;
         for (Index i = 0; i < d_.P; i++) g[i] = g[i] * scale * rate;
-        __asm__ volatile("" ::: "memory");  // two roundings, not a fused one: as where a step is an operation by itself
-        for (Index i = 0; i < d_.P; i++) theta[i] -= g[i];
+        float* v = g;
+        if (d_.velocity) {
+            v = d_.velocity + job.r * d_.P;
+            for (Index i = 0; i < d_.P; i++) v[i] *= *d_.momentum;
+            no_fusion();
+            for (Index i = 0; i < d_.P; i++) v[i] += g[i];
+        }
+        no_fusion();
+        for (Index i = 0; i < d_.P; i++) theta[i] -= v[i];
         return true;
     }
 

@@ -145,6 +145,8 @@ FIELD(const void* const*, x)     // of each update, as in Call
 FIELD(const void* const*, target)
 FIELD(float*, theta)             // RP contiguous: where the weights of the call lie
 FIELD(float*, gradient)          // RP contiguous: where its gradients lie
+FIELD(float*, velocity)          // RP contiguous; null: no momentum
+FIELD(const float*, momentum)    // one number
 FIELD(const float*, rate)        // R: learning rates
 FIELD(const float*, most)        // R: a gradient's norm after clipping; infinity: no clipping
 FIELD(float*, losses)            // of each update R; and the following
