@@ -95,6 +95,8 @@ def test_the_methods_of_the_paper_and_their_starts_may_train_as_one():
         (["trainer.max_epochs=3"], ["set trainer.max_steps instead"]),
         (["resume=/nowhere"], ["resume=/nowhere: no such directory"]),
         (["optimizer=adam", "optimizer.step.betas=[2,0]"], ["optimizer.step: Invalid beta parameter"]),
+        (["optimizer=adam", "+optimizer.momentum=.9"], ["optimizer.momentum=0.9: adam has steps of its own"]),
+        (["optimizer=msgd_c", "optimizer.momentum=1"], ["optimizer.momentum=1: must be a number, 0 or more, below 1"]),
         (["optimizer=adam", "+optimizer.step.momentum=1"], ["optimizer.step: "]),
         (["optimizer=adam", "optimizer.step._target_=torch.optim.Eve"], ["optimizer.step: "]),
         (["optimizer=msgd_c", "+optimizer.step={_target_:torch.optim.Adafactor,_partial_:true}"], ["mixes rows"]),

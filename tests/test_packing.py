@@ -55,6 +55,10 @@ PACKS = {
     "simplex": [["optimizer=simplex_switching"], ["optimizer=simplex_switching", "optimizer.psi=.4", "task.length=15"]],
     "an optimizer with a memory": [["optimizer=adam"], ["optimizer=adam", "task.length=14", "cell=sigmoid"]],
     "momentum": [["optimizer=sgd_momentum"], ["optimizer=sgd_momentum", "seed=3"]],
+    "momentum at rates of their own": [
+        ["optimizer=msgd_c", "optimizer.momentum=.5"],
+        ["optimizer.momentum=.5", "optimizer.lr=.03", "task.length=14"],
+    ],
     "truncated": [
         ["task=memorization_5bit", "task.length=9", "+callbacks.truncated_bptt.steps=4"],
         ["task=memorization_5bit", "task.length=12", "+callbacks.truncated_bptt.steps=4", "cell=basic_tanh"],
