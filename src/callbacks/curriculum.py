@@ -47,8 +47,7 @@ class Curriculum(pl.Callback):
             stage before; in the first stage there are none, and it stays. ``stay``: it never goes back.
         mixing: each mini-batch's length is drawn from [mixing * L, L]; 1: it is L. Tests are at L.
         exponent: of the learning rate, lr * (reference / L) ** exponent; 0: constant.
-        clipping: of the bound of a gradient's norm, clip * (L / reference) ** clipping; 0: constant.
-        reference: length at which the learning rate is lr, and the bound clip; None: the first.
+        reference: length at which the learning rate is lr; None: the first.
     """
 
     def __init__(
@@ -59,7 +58,6 @@ class Curriculum(pl.Callback):
         fallback: str = BACK,
         mixing: float = 1.0,
         exponent: float = 0.0,
-        clipping: float = 0.0,
         reference: int | None = None,
     ) -> None:
         self.first = first
@@ -68,17 +66,13 @@ class Curriculum(pl.Callback):
         self.fallback = fallback
         self.mixing = mixing
         self.exponent = exponent
-        self.clipping = clipping
         self.reference = reference
 
     def setup(self, trainer: pl.Trainer, module: Training, stage: str) -> None:  # type: ignore[override]
         task = module.task
         self.lengths = growing(self.first or task.length, task.length, self.growth)
         reference = self.reference or self.lengths[0]
-        self.scales = {
-            "lr": [(reference / length) ** self.exponent for length in self.lengths],
-            "clip": [(length / reference) ** self.clipping for length in self.lengths],
-        }
+        self.shares = [(reference / length) ** self.exponent for length in self.lengths]
         self.learning = [task.at(length, self.mixing) for length in self.lengths]
         self.testing = [task.at(length) for length in self.lengths]
         replicas = len(module.population.seeds)
@@ -143,13 +137,13 @@ class Curriculum(pl.Callback):
         rows.put(replace(row, theta_AP=theta_AP, memory=memory))
 
     def set_rates(self, population: Population) -> None:
-        """Sets the learning rate and the clipping of each living replica to those of its length."""
-        if self.exponent == 0 and self.clipping == 0:
+        """Sets the learning rate of each living replica to that of its length."""
+        if self.exponent == 0:
             return
-        for name, scales in self.scales.items():
-            scale_A = torch.tensor([scales[self.stage[replica]] for replica in population.live], dtype=torch.float64)
-            value_A = population.settings[name][population.live] * scale_A
-            population.stack.settings[name] = value_A.to(population.stack.theta_AP)
+        share_A = torch.tensor([self.shares[self.stage[replica]] for replica in population.live], dtype=torch.float64)
+        lr_A = population.settings["lr"][population.live]
+        theta_AP = population.stack.theta_AP
+        population.stack.settings["lr"] = (lr_A * share_A).to(theta_AP)
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
 

@@ -188,7 +188,6 @@ KEYS = (
     Key("curriculum.fallback", choice("back", "stay")),
     Key("curriculum.mixing", SHARE),
     Key("curriculum.exponent", FROM_ZERO),
-    Key("curriculum.clipping", FROM_ZERO),
     Key("curriculum.reference", whole(1, optional=True)),
     aside("logger"),
 )
