@@ -73,7 +73,8 @@ def reach(command: str, folder: Path = FOLDER) -> Figure:
     right.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     caption = (
         "Temporal order, 50 tanh units, ten seeds (0-9), 95 % intervals. Growing: spectral start, momentum, a "
-        "twentieth longer whenever a length is passed.\nSingle: smart start, no momentum, one length from the beginning, "
+        "twentieth longer whenever a length is passed.\n"
+        "Single: smart start, no momentum, one length from the beginning, "
         f"{SINGLE_BUDGET // 1000} 000 updates. Commits: results/README.md."
     )
     return captioned(figure, caption, command)
