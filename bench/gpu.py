@@ -28,6 +28,7 @@ from bench.bench import configuration
 from src import recurrence
 from src.recurrence import REFERENCE
 from src.run import build
+from src.training.replay import Replays
 from src.training.update import update
 
 TRITON = "triton"
@@ -77,7 +78,14 @@ def ours(name: str, cell: str, length: int, replicas: int) -> Callable[[], objec
     population.begin()
     batch = experiment.data.next_block()[0].to(torch.device("cuda"))
     experiment.data.teardown("fit")
-    return lambda: update(population.stack, batch, module.task, module.method, step, population.draws())
+    replays = Replays()
+    given = (population.stack, batch, module.task, module.method)
+
+    def once() -> None:
+        if replays.update(*given, None) is None:
+            update(*given, step, population.draws())
+
+    return once
 
 
 def torchs(cell: str, length: int) -> Callable[[], object]:

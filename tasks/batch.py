@@ -39,6 +39,11 @@ class Batch(NamedTuple):
         lengths = None if self.lengths is None else [self.lengths[row] for row in chosen]
         return self.each(lambda tensor: tensor[chosen], lengths)
 
+    def lengthened(self, steps: int, every_step: bool) -> "Batch":
+        """The same with padding up to so many steps."""
+        target = _lengthened(self.target, steps) if every_step else self.target
+        return Batch(_lengthened(self.inputs, steps), target, self.length, self.lengths)
+
     def cut(self, borders: Iterable[int], every_step: bool) -> Iterator["Batch"]:
         """The parts between these steps, the first of which is 0; targets are cut where there is one at every step."""
         for first, end in pairwise(borders):

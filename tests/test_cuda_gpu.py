@@ -1,5 +1,8 @@
 """What needs a GPU: `make test-gpu`. Everything that does not is in the other files named test_cuda."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +11,7 @@ from src import recurrence
 from src.directions import Omega
 from src.recurrence import REFERENCE, cuda
 from src.run import build, run
+from src.training.replay import Replays
 from src.training.update import update
 from tests.conftest import compose
 from tests.test_cuda_kernels import learned, network_and_batch
@@ -109,6 +113,49 @@ def test_blocks_change_nothing_beyond_rounding(tmp_path):
     one, many = (run(compose(*keys, f"block={size}"), tmp_path / str(size)).parameters() for size in (1, 20))
     for name in one:
         torch.testing.assert_close(one[name], many[name], rtol=1e-4, atol=1e-6, msg=name)
+
+
+REPLAYED = {
+    "plain": [],
+    "momentum": ["optimizer.momentum=.9"],
+    "LSTM": ["cell=lstm", "optimizer=msgd_c"],
+    "every step": ["task=memorization_5bit"],
+    "vectors": ["task=addition"],
+    "lengths": ["task.max_length=80"],
+    "curriculum": ["curriculum=grow", "curriculum.first=10", "success.check_every=20", "success.max_error=0.9"],
+}
+
+
+@pytest.mark.parametrize("overrides", REPLAYED.values(), ids=REPLAYED)
+def test_replayed_updates_are_those_made_one_by_one(overrides, tmp_path, monkeypatch):
+    """To the last bit, in whole runs; half of a run's updates at least are replayed."""
+    keys = ["trainer.accelerator=gpu", "trainer.max_steps=100", "task.length=20", *overrides]
+    replayed = []
+    update_of = Replays.update
+
+    def counted(self, *args):
+        found = update_of(self, *args)
+        replayed.append(found is not None)
+        return found
+
+    monkeypatch.setattr(Replays, "update", counted)
+    made = run(compose(*keys), tmp_path / "replayed").parameters()
+    monkeypatch.setattr(Replays, "update", lambda *args: None)
+    by_hand = run(compose(*keys), tmp_path / "by_hand").parameters()
+    assert sum(replayed) > 50
+    assert all(torch.equal(made[name], by_hand[name]) for name in made)
+
+
+def test_a_pack_replays_its_updates(tmp_path):
+    """Jobs of several methods and lengths in one stack."""
+    command = ["-m", "src.train", "-m", "hydra/launcher=packed", "optimizer=msgd_c,msgd_cr", "task.length=10,14"]
+    keys = ["replicas=2", "trainer.max_steps=60", "success.check_every=30", "trainer.accelerator=gpu", "logger=none"]
+    swept = subprocess.run(
+        [sys.executable, *command, *keys, f"hydra.sweep.dir={tmp_path}"], capture_output=True, text=True, timeout=200
+    )
+    assert swept.returncode == 0, swept.stderr
+    rows = [row for each in tmp_path.glob("*/results.csv") for row in each.read_text().splitlines()[1:]]
+    assert len(rows) == 8
 
 
 def test_neighbours_change_nothing_beyond_rounding():

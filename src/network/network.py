@@ -252,7 +252,7 @@ class Network(nn.Module):
 
     def _in_one_call(self, batch: Batch, task: Task, tape: Tape, carry: Carry | None) -> Tensor | None:
         """The same by a backend that makes a whole update at once; None where there is none."""
-        if task.loss_form is None or not self._is_plain:
+        if task.loss_form is None or not self.is_plain:
             return None
         weights, gradients = self._bound()
         state = None if carry is None else carry.of(0)
@@ -285,7 +285,7 @@ class Network(nn.Module):
             how many updates were made before the first that is not as usual, see :func:`src.recurrence.descend`; and
             what was found in them, NR each. None where no backend does this in one call.
         """
-        if task.loss_form is None or not self._is_plain:
+        if task.loss_form is None or not self.is_plain:
             return None
         weights, gradients = self._bound()
         cell = self.architecture.cell
@@ -303,7 +303,7 @@ class Network(nn.Module):
         return found.made, metrics
 
     @property
-    def _is_plain(self) -> bool:
+    def is_plain(self) -> bool:
         """Whether it is one recurrent layer and a readout, as they stand in this file."""
         return type(self) is Network and not self.architecture.stacked and not self.architecture.dropout
 

@@ -14,12 +14,14 @@ import torch
 from torch import Tensor
 
 from src import recurrence
+from src.linalg import works_ahead
 from src.network import Network
 from src.population import Population, Stack
 from src.population.population import OFF
 from src.training.data import Block
 from src.training.module import Training, part_of
 from src.training.pace import Pace
+from src.training.replay import Replays, rounded
 from src.training.update import Updated, advance, update
 from tasks.batch import Batch, beside
 
@@ -84,6 +86,8 @@ class CommonStack:
             stack.theta.data = self.stack.theta_AP[rows]
             stack.bind()
         self.places = [_place(stack) for stack in stacks]
+        self.replays = Replays()
+        self.lost_A: Tensor | None = None  # rows that the last update knew to have diverged; None: see _lost
         self.hand_back()
 
     def is_of(self, members: Sequence[Member]) -> bool:
@@ -136,6 +140,7 @@ class Together:
     def _advance(self, members: list[Member], common: CommonStack, count: int) -> CommonStack:
         """So many updates of members whose optimizers have made as many steps."""
         common.stack.settings = common.settings()
+        common.lost_A = None
         made = 0
         at_once = True
         while made < count:
@@ -180,20 +185,32 @@ def _update(members: Sequence[Member], common: CommonStack) -> Updated:
     first = members[0].training
     batches = [member.batch() for member in members]
     cuts = [member.training.cuts(batch) for member, batch in zip(members, batches, strict=True)]
+    batch = beside(batches, first.task.every_step)
+    borders = _borders(cuts, batches)
+    lost_A = _lost(members, common) if common.lost_A is None else common.lost_A
+    if works_ahead(common.stack.theta_AP):
+        batch = rounded(batch, first.task.every_step)
+        if borders is None:
+            again = common.replays.update(common.stack, batch, first.task, first.method, lost_A)
+            if again is not None:
+                common.lost_A = again.diverged_A
+                return again
     draws = []
     for member in members:
         draws += member.population.draws(ahead=len(member.training.waiting))
     step: Callable[[], object] = common.stack.optimizer.step
-    return update(
+    found = update(
         common.stack,
-        beside(batches, first.task.every_step),
+        batch,
         first.task,
         first.method,
         step,
         draws,
-        borders=_borders(cuts, batches),
-        lost_A=_lost(members, common),
+        borders=borders,
+        lost_A=lost_A,
     )
+    common.lost_A = found.diverged_A
+    return found
 
 
 def _settle(trainings: Sequence[Training]) -> None:

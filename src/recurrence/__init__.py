@@ -6,7 +6,7 @@ updates with their steps, where that is compiled in. They are all the rest of th
 """
 
 from src.recurrence.backend import Backend, Descended, Descent, Gradients, Key, LayerRun, Pass, Run, Target, Unavailable
-from src.recurrence.checks import ask, checked
+from src.recurrence.checks import apart, ask, checked, refuse
 from src.recurrence.layers import add_noise, linear
 from src.recurrence.process import (
     AUTO,
@@ -43,6 +43,7 @@ __all__ = [
     "Target",
     "Unavailable",
     "add_noise",
+    "apart",
     "applies",
     "ask",
     "backend_for",
@@ -55,6 +56,7 @@ __all__ = [
     "missing",
     "norms",
     "recur",
+    "refuse",
     "settle",
     "share",
     "share_threads",

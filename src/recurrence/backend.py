@@ -196,6 +196,9 @@ class Backend(Protocol):
     def learn(self, given: Pass, target: Target, gradients: Weights, tape: Tape) -> tuple[Tensor, State] | None:
         """Makes a whole update without its step, see src.recurrence.learn; None where that is not done in one call."""
 
+    def records(self, cell: Cell, like: Tensor) -> bool:
+        """Whether :meth:`learn` of this cell is a fixed sequence of launches, which a device can be told once."""
+
     def descend(
         self, passes: Sequence[Pass], targets: Sequence[Target], gradients: Weights, tape: Tape, descent: Descent
     ) -> Descended | None:

@@ -19,9 +19,23 @@ def refuse(wrong: Tensor, error: Exception) -> None:
         if bool(wrong.any()):
             raise error
         return
+    if any(wrong is each for each, _ in _waiting):
+        return
     if len(_waiting) >= MOST:
         _put_together()
     _waiting.append((wrong, error))
+
+
+@contextmanager
+def apart() -> Iterator[list[tuple[Tensor, Exception]]]:
+    """Hands out what is refused in its body, of devices: whoever asked for it sees to it."""
+    global _waiting
+    before = _waiting
+    _waiting = []
+    try:
+        yield _waiting
+    finally:
+        _waiting = before
 
 
 def ask(flags: Tensor) -> Tensor:

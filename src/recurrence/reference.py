@@ -49,6 +49,9 @@ class Reference(Backend):
     def learn(self, given: Pass, target: Target, gradients: Weights, tape: Tape) -> tuple[Tensor, State] | None:
         return None
 
+    def records(self, cell: Cell, like: Tensor) -> bool:
+        return False
+
     def descend(
         self, passes: Sequence[Pass], targets: Sequence[Target], gradients: Weights, tape: Tape, descent: Descent
     ) -> Descended | None:

@@ -18,6 +18,7 @@ from src.rundir import BUDGET, DIVERGED
 from src.training.carried import Carried
 from src.training.data import Block
 from src.training.pace import Pace
+from src.training.replay import Replays, rounded
 from src.training.stages import OneStage, Stages
 from src.training.success import SuccessTest
 from src.training.update import Method, Updated, advance, update
@@ -82,6 +83,7 @@ class Training(pl.LightningModule):
         self.carried = Carried()  # between epochs
         self.work: Work = by_itself  # or together with other populations, see src/packing
         self.pace = Pace()
+        self.replays = Replays()
         self.watched = False  # whether somebody wants to see each step
 
     # -- training ----------------------------------------------------------------------------------------------------
@@ -133,9 +135,16 @@ class Training(pl.LightningModule):
             borders: where fresh sequences are cut.
         """
         population = self.population
+        lost_A = self.waiting[-1].diverged_A if self.waiting else None
+        if works_ahead(population.stack.theta_AP):
+            batch = rounded(batch, self.task.every_step)
+            if carry is None and borders is None and not self.watched:
+                again = self.replays.update(population.stack, batch, self.task, self.method, lost_A)
+                if again is not None:
+                    self.take(again)
+                    return
         step = self.optimizers().step  # type: ignore[union-attr]
         draws = population.draws(ahead=len(self.waiting))
-        lost_A = self.waiting[-1].diverged_A if self.waiting else None
         found = update(population.stack, batch, self.task, self.method, step, draws, carry, borders, lost_A)
         self.waiting.append(found)
         if not works_ahead(population.stack.theta_AP):

@@ -125,7 +125,7 @@ def advance(stack: Stack, batches: Sequence[Batch], task: Task, method: Method) 
     Returns:
         what the updates found, from the first on; fewer than ``batches``, or none, where the next is not of this kind.
     """
-    if not batches or not is_plain(stack, method):
+    if not batches or works_ahead(stack.theta_AP) or not is_plain(stack, method):
         return []
     momentum = stack.optimizer.param_groups[0]["momentum"]
     velocity_AP = stack.state.setdefault(VELOCITY, torch.zeros_like(stack.theta_AP)) if momentum else None
@@ -155,14 +155,13 @@ def is_plain(stack: Stack, method: Method) -> bool:
     direction = type(method.direction)
     half_life_A = settings.get("half_life")
     return (
-        not works_ahead(stack.theta_AP)
-        and method.optimizer is None
+        method.optimizer is None
         and method.solver is None
         and method.clipping is clip_stack
         and direction.combination is Direction.combination
         and direction.terms in (Direction.terms, Omega.terms)
         and subtracts(stack.optimizer)
-        and (half_life_A is None or bool(half_life_A.isinf().all()))
+        and (half_life_A is None or known(half_life_A.isinf().all()) is True)
         and not {"alpha_decay", "l1", "l2"} & settings.keys()
         and not stack.network.frozen()
     )

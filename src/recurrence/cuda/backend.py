@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from src.cells import Cell, State, Weights
+from src.cells import Cell, State, Vanilla, Weights
 from src.directions import Tape
 from src.recurrence import backend
 from src.recurrence.backend import Pass, Target, Unavailable
@@ -41,6 +41,11 @@ class Triton(Reference):
 
     def runs(self, cell: Cell, like: Tensor) -> bool:
         return self.refuses(cell) is None and support.fits(like)
+
+    def records(self, cell: Cell, like: Tensor) -> bool:
+        if not self.runs(cell, like):
+            return False
+        return not isinstance(cell, Vanilla) or len(set(cell.names(len(like)))) == 1  # the numbers of several are sent
 
     def forward(self, given: Pass, keep: bool, every_step: bool) -> backend.Run:
         return Run(given, keep, every_step, self.precision)

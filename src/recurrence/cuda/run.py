@@ -215,13 +215,13 @@ class Run:
         """Overwrites the gradient of W, with the tape's terms."""
         if not only_omega(tape):
             assert tape.factors is not None
-            products.over_rows(tape.left(tape.factors), delta, gradient)
+            products.over_rows(tape.left(tape.factors).contiguous(), delta, gradient, self.precision)
             return
-        products.over_rows(self.h_before, delta, gradient)
+        products.over_rows(self.h_before, delta, gradient, self.precision)
         if tape.terms:
             name, term = omega_of(tape)
             tape.values[name], coefficient_RTB = products.omega(term, *norms)
-            products.add_omega(gradient, self.W, coefficient_RTB, delta)
+            products.add_omega(gradient, self.W, coefficient_RTB, delta, self.precision)
 
     def _factors(
         self,

@@ -6,7 +6,10 @@ A tile is a block of ROWS sequences and UNITS units; what lies beyond the last s
 import triton
 import triton.language as tl
 
-VARYING = ("T", "B", "N", "I", "x_next", "h_next")
+STEPS: tl.constexpr = tl.constexpr(32)
+"""Steps whose symbols are checked together."""
+
+VARYING = ("T", "B", "N", "I", "x_next", "h_next", "left_next", "each")
 """Numbers that change within a run, or between tasks. Triton compiles nothing anew for them, be they 1 or divisible
 by 16."""
 
@@ -103,20 +106,33 @@ def note_faults(faults, x, rows, length_R, length, r, T, B, I, SYMBOLS: tl.const
     given = tl.load(length_R + r)
     fault = tl.where((given < 0) | (given > T), 2, 0)
     if SYMBOLS:
-        unknown = tl.where(rows < 0, 1, 0)
-        for t in range(length):
-            symbols = tl.load(x + t * B + rows, mask=rows < B, other=0).to(tl.int32)
+        unknown = tl.zeros((STEPS, rows.shape[0]), tl.int32)
+        for first in range(
+            0, length, STEPS
+        ):  # many steps at once: one load after the other would take as long as a step
+            steps = first + tl.arange(0, STEPS)
+            inside = (steps < length)[:, None] & (rows < B)[None, :]
+            symbols = tl.load(x + steps[:, None] * B + rows[None, :], mask=inside, other=0).to(tl.int32)
             unknown = tl.where((symbols < 0) | (symbols >= I), 1, unknown)
-        fault += tl.max(unknown, 0)
+        fault += tl.max(tl.max(unknown, 1), 0)
     tl.store(faults + r * tl.num_programs(1) + tl.program_id(1), fault.to(tl.int8))
 
 
 @triton.jit
-def drive(x, table, t, rows, units, B, H, width, I, SYMBOLS: tl.constexpr):
+def symbols_of(x, t, rows, B, SYMBOLS: tl.constexpr):
+    """The symbols of a step; where inputs are vectors, anything."""
+    if SYMBOLS:
+        symbols = tl.load(x + t * B + rows, mask=rows < B, other=0).to(tl.int32)
+    else:
+        symbols = rows
+    return symbols
+
+
+@triton.jit
+def drive(x, table, symbols, t, rows, units, B, H, width, I, SYMBOLS: tl.constexpr):
     """z of a step: rows of the table W_in + b that the symbols name, or z itself. Symbols outside [0, I) give 0."""
     inside = (rows < B)[:, None] & (units < H)[None, :]
     if SYMBOLS:
-        symbols = tl.load(x + t * B + rows, mask=rows < B, other=0).to(tl.int32)
         known = (symbols >= 0) & (symbols < I)
         z = tl.load(table + symbols[:, None] * width + units[None, :], mask=inside & known[:, None], other=0.0)
     else:

@@ -13,6 +13,7 @@ from src.recurrence.cuda.kernels.functions import (
     logistic,
     note_faults,
     store_rows,
+    symbols_of,
     tanh,
 )
 
@@ -75,13 +76,14 @@ def lstm_forward(
     for t in range(length):
         before = t * B * H
         after = before + B * H
+        symbols = symbols_of(x, t, rows, B, SYMBOLS)
         for column in range(COLUMNS):
             own = column * UNITS + units
             kept = gates + t * B * G
             # gate after gate, so that few numbers wait in registers
             if COLUMNS > 1:
                 inner = load_rows(c + before, rows, own, B, H, H)
-            a = drive(x, table, t, rows, own, B, H, G, I, SYMBOLS)
+            a = drive(x, table, symbols, t, rows, own, B, H, G, I, SYMBOLS)
             if COLUMNS == 1:
                 a = tl.dot(left, W_i, a, input_precision=PRECISION)
             else:
@@ -89,7 +91,7 @@ def lstm_forward(
             i = logistic(a)
             if KEEP:
                 store_rows(kept, rows, own, B, H, G, i)
-            a = drive(x + (0 if SYMBOLS else 2 * H), table + 2 * H, t, rows, own, B, H, G, I, SYMBOLS)
+            a = drive(x + (0 if SYMBOLS else 2 * H), table + 2 * H, symbols, t, rows, own, B, H, G, I, SYMBOLS)
             if COLUMNS == 1:
                 a = tl.dot(left, W_g, a, input_precision=PRECISION)
             else:
@@ -97,7 +99,7 @@ def lstm_forward(
             g = tanh(a)
             if KEEP:
                 store_rows(kept + 2 * H, rows, own, B, H, G, g)
-            a = drive(x + (0 if SYMBOLS else H), table + H, t, rows, own, B, H, G, I, SYMBOLS)
+            a = drive(x + (0 if SYMBOLS else H), table + H, symbols, t, rows, own, B, H, G, I, SYMBOLS)
             if COLUMNS == 1:
                 a = tl.dot(left, W_f, a, input_precision=PRECISION)
             else:
@@ -108,7 +110,7 @@ def lstm_forward(
             inner = f * inner + i * g
             if STORE:
                 store_rows(c + after, rows, own, B, H, H, inner)
-            a = drive(x + (0 if SYMBOLS else 3 * H), table + 3 * H, t, rows, own, B, H, G, I, SYMBOLS)
+            a = drive(x + (0 if SYMBOLS else 3 * H), table + 3 * H, symbols, t, rows, own, B, H, G, I, SYMBOLS)
             if COLUMNS == 1:
                 a = tl.dot(left, W_o, a, input_precision=PRECISION)
             else:

@@ -18,6 +18,7 @@ from src.recurrence.cuda.kernels.functions import (
     note_faults,
     slope,
     store_rows,
+    symbols_of,
 )
 
 
@@ -69,18 +70,27 @@ def simple_forward(
         code: tl.constexpr = CODE
     left = load_rows(h, rows, units, B, H, H)
     right = load_weights(W, units, units, H, H)
+    last = tl.maximum(length - 1, 0)
+    if COLUMNS == 1:
+        there = tl.where(length > 0, B, 0)
+        z = drive(x, table, symbols_of(x, 0, rows, there, SYMBOLS), 0, rows, units, there, H, H, I, SYMBOLS)
+        coming = symbols_of(x, tl.minimum(1, last), rows, there, SYMBOLS)
     for t in range(length):
         before = h + t * B * H
         after = before + B * H
-        for column in range(COLUMNS):
-            own = column * UNITS + units
-            a = drive(x, table, t, rows, own, B, H, H, I, SYMBOLS)
-            if COLUMNS == 1:
-                a = tl.dot(left, right, a, input_precision=PRECISION)
-                left = activate(a, code)
-                if STORE:
-                    store_rows(after, rows, own, B, H, H, left)
-            else:
+        if COLUMNS == 1:
+            a = z
+            # what the next step needs is on its way while this one is made
+            z = drive(x, table, coming, tl.minimum(t + 1, last), rows, units, B, H, H, I, SYMBOLS)
+            coming = symbols_of(x, tl.minimum(t + 2, last), rows, B, SYMBOLS)
+            left = activate(tl.dot(left, right, a, input_precision=PRECISION), code)
+            if STORE:
+                store_rows(after, rows, units, B, H, H, left)
+        else:
+            symbols = symbols_of(x, t, rows, B, SYMBOLS)
+            for column in range(COLUMNS):
+                own = column * UNITS + units
+                a = drive(x, table, symbols, t, rows, own, B, H, H, I, SYMBOLS)
                 for part in range(COLUMNS):
                     others = part * UNITS + units
                     h_part = load_rows(before, rows, others, B, H, H)
@@ -145,6 +155,11 @@ def simple_backward(
         code: tl.constexpr = CODE
     d = load_rows(d_state, rows, units, B, H, H)
     right = load_transposed(W, units, units, H, H)
+    last = tl.maximum(length - 1, 0)
+    if COLUMNS == 1:
+        coming = load_rows(h + length * B * H, rows, units, B, H, H)
+        if DIRECT:
+            direct = load_rows(dh + last * B * H, rows, units, tl.where(length > 0, B, 0), H, H)
     for step in range(length):
         t = length - 1 - step
         now = t * B * H
@@ -152,11 +167,19 @@ def simple_backward(
         v2_B = tl.zeros((ROWS,), tl.float32)
         for column in range(COLUMNS):
             own = column * UNITS + units
-            if COLUMNS > 1:
+            if COLUMNS == 1:
+                # what the next step needs is on its way while this one is made
+                reached = coming
+                coming = load_rows(h + now, rows, own, B, H, H)
+                if DIRECT:
+                    d += direct
+                    direct = load_rows(dh + tl.maximum(t - 1, 0) * B * H, rows, own, B, H, H)
+            else:
+                reached = load_rows(h + now + B * H, rows, own, B, H, H)
                 d = load_rows(d_state, rows, own, B, H, H)
-            if DIRECT:
-                d += load_rows(dh + now, rows, own, B, H, H)
-            back = d * slope(load_rows(h + now + B * H, rows, own, B, H, H), code)
+                if DIRECT:
+                    d += load_rows(dh + now, rows, own, B, H, H)
+            back = d * slope(reached, code)
             store_rows(delta + now, rows, own, B, H, H, back)
             if NORMS:
                 d2_B += tl.sum(d * d, 1)
