@@ -29,10 +29,6 @@ class Batch(NamedTuple):
         """The same on another device. From pinned memory it is on its way there when this returns."""
         return self.each(lambda tensor: tensor.to(device, non_blocking=True), self.lengths)
 
-    def pinned(self) -> "Batch":
-        """The same in memory that a device reads by itself."""
-        return self.each(torch.Tensor.pin_memory, self.lengths)
-
     def select(self, rows: Sequence[int]) -> "Batch":
         """The mini-batches of some replicas."""
         chosen = list(rows)

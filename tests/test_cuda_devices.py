@@ -24,6 +24,7 @@ from src.recurrence.cuda import products
 from src.recurrence.cuda import run as cuda_run
 from src.recurrence.cuda import update as cuda_update
 from src.run import build
+from src.training.replay import Replays
 from src.training.update import update
 from tests.conftest import compose
 
@@ -227,7 +228,7 @@ def test_a_pass_without_lengths_or_a_state(symbols, launched, guard):
     assert launched == ["simple_forward"]
 
 
-def test_an_update_of_405_replicas_launches_61_kernels(launched, guard):
+def test_an_update_of_405_replicas_launches_fewer_than_60_kernels(launched, guard):
     module, block = experiment(replicas=405)
     with FakeTensorMode(allow_non_fake_inputs=True):
         population = on_device(module, CUDA)
@@ -235,9 +236,8 @@ def test_an_update_of_405_replicas_launches_61_kernels(launched, guard):
         step = population.stack.optimizer.step
         with Launches() as launches:
             update(population.stack, batch, module.task, module.method, step, population.draws())
-    products = ["row_products", "omega", "row_products", "symbol_sums", "row_products"]
-    assert launched == ["simple_forward", "losses", "simple_backward", *products]
-    assert len(launches.names) + len(launched) == 61
+    assert launched == ["simple_forward", "losses", "simple_backward", "omega", "symbol_sums"]
+    assert len(launches.names) + len(launched) < 60
 
 
 LONG_BLOCKS = {
@@ -269,6 +269,7 @@ def train_on_meta(module, block, monkeypatch):
     population = on_device(module, META)
     monkeypatch.setattr(type(module), "optimizers", lambda self: population.stack.optimizer)
     monkeypatch.setattr(population, "record", lambda *_: None)
+    monkeypatch.setattr(Replays, "update", lambda *_: None)  # these tensors cannot be recorded
     module.training_step([empty(batch, META) for batch in block], 0)
     assert module.waiting == []
 

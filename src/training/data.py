@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 import torch
 
 from src.population import Population
-from src.training.ahead import Ahead, Live, draw
+from src.training.ahead import Ahead, Live, draw, fetched
 from src.training.stages import OneStage, Stages
 from tasks.batch import Batch
 from tasks.data import TrainingData
@@ -56,7 +56,7 @@ class Sequences(pl.LightningDataModule):
 
     def transfer_batch_to_device(self, batch: Block, device: torch.device, dataloader_idx: int) -> Block:
         """Sends a block's mini-batches; nobody waits for them to arrive."""
-        return [each.to(device) for each in batch]
+        return fetched(batch, device)
 
     def teardown(self, stage: str) -> None:
         if self.ahead is not None:

@@ -19,9 +19,6 @@ LSTM_ROOM = 136
 OPTIONS = {"num_stages": 1, "enable_fp_fusion": True}
 """Of every kernel: no load begins ahead of its loop's barrier; a multiplication and an addition round once."""
 
-STAGES = {"row_products": 3, "symbol_sums": 3}
-"""Of kernels that read nothing they write: tiles under way at a time."""
-
 
 @dataclass(frozen=True)
 class Tiles:
@@ -59,10 +56,9 @@ def tiles(sequences: int, units: int, lstm: bool, backward: bool, room: int) -> 
 
 def options(kernel: Any, arguments: dict[str, Any], constants: dict[str, Any], warps: int) -> dict[str, Any]:
     """How Triton compiles a kernel for a launch."""
-    name = kernel.fn.__name__
     found: dict[str, Any] = {"num_warps": warps, **OPTIONS}
-    found["num_stages"] = STAGES.get(name, found["num_stages"])
     if "UNITS" in constants:
+        name = kernel.fn.__name__
         most = registers(arguments["H"], constants["COLUMNS"], name.startswith("lstm"), name.endswith("backward"))
         if most is not None:
             found["maxnreg"] = most

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from src.directions import OmegaTerm
 from src.directions.omega import BOUND
+from src.linalg import product
 from src.recurrence.cuda.launch import launch
 
 PART = 1024
@@ -14,47 +15,20 @@ PART = 1024
 ROWS = 32
 COLUMNS = 64
 
-PROGRAMS = 1024
-"""That products over rows are cut into, about: some for every processor of a GPU."""
-LEAST = 256
-"""Rows of a part, at least."""
 
 PAIRS = 1024
 """Pairs that Ω's program looks at together."""
 
 
-def over_rows(
-    left_RTBK: Tensor, right_RTBG: Tensor, into_RKG: Tensor, precision: str, weight_RTB: Tensor | None = None
-) -> None:
-    """Overwrites ``into`` with Σ over (t, sequence) of leftᵀ right, times a weight.
-
-    torch's batched product makes a replica's sum of many rows in one program, or in few: where matrices are as small as
-    these most of a GPU would wait.
-
-    Args:
-        left_RTBK: steps of a replica lie one after the other.
-    """
-    from src.recurrence.cuda.kernels.rows import row_products
-
-    R, T, B, K = left_RTBK.shape
-    G = right_RTBG.shape[-1]
-    tiles = -(-K // COLUMNS) * -(-G // COLUMNS)
-    each = ROWS * -(-T * B // (ROWS * max(1, PROGRAMS // (R * tiles))))
-    each = max(LEAST, each)
-    parts = max(1, -(-T * B // each))
-    sums = right_RTBG.new_empty(R, parts, K, G)
-    weight = right_RTBG if weight_RTB is None else weight_RTB  # not read
-    arguments = {"left": left_RTBK, "right": right_RTBG, "weight": weight, "sums": sums, "N": T * B, "K": K, "G": G}
-    arguments |= {"left_next": left_RTBK.stride(0), "each": each}
-    constants = {"WEIGHTED": weight_RTB is not None, "ROWS": ROWS, "TILE": COLUMNS, "PRECISION": precision}
-    launch(row_products, (R, parts, tiles), arguments, constants, warps=4)
-    torch.sum(sums, 1, out=into_RKG)
+def over_rows(left_RTBK: Tensor, right_RTBM: Tensor, into_RKM: Tensor) -> None:
+    """Σ over (t, sequence) of leftᵀ right."""
+    torch.bmm(left_RTBK.flatten(1, 2).transpose(1, 2), right_RTBM.flatten(1, 2), out=into_RKM)
 
 
 def of_inputs(dW_in: Tensor, db: Tensor, inputs: Tensor, delta_RTBG: Tensor, precision: str) -> None:
     """Overwrites dL/dW_in and dL/db."""
     if inputs.is_floating_point():
-        over_rows(inputs, delta_RTBG, dW_in, precision)
+        over_rows(inputs, delta_RTBG, dW_in)
         torch.sum(delta_RTBG, (1, 2), out=db)
     else:
         torch.sum(of_symbols(inputs, dW_in.shape[1], delta_RTBG, precision), 1, out=dW_in)
@@ -90,9 +64,6 @@ def omega(term: OmegaTerm, d2_RTB: Tensor, v2_RTB: Tensor) -> tuple[Tensor, Tens
     return value_R, coefficient_RTB
 
 
-def add_omega(gradient_RHG: Tensor, W_RHG: Tensor, coefficient_RTB: Tensor, delta_RTBG: Tensor, precision: str) -> None:
+def add_omega(gradient_RHG: Tensor, W_RHG: Tensor, coefficient_RTB: Tensor, delta_RTBG: Tensor) -> None:
     """Adds α ∂⁺Ω/∂W = Σ ακ (δ Wᵀ)ᵀ δ = W S with S = Σ ακ δᵀ δ: no v is needed."""
-    G = delta_RTBG.shape[-1]
-    S = delta_RTBG.new_empty(len(delta_RTBG), G, G)
-    over_rows(delta_RTBG, delta_RTBG, S, precision, coefficient_RTB)
-    gradient_RHG.baddbmm_(W_RHG, S)
+    gradient_RHG.baddbmm_(W_RHG, product(delta_RTBG * coefficient_RTB[..., None], delta_RTBG))

@@ -215,13 +215,13 @@ class Run:
         """Overwrites the gradient of W, with the tape's terms."""
         if not only_omega(tape):
             assert tape.factors is not None
-            products.over_rows(tape.left(tape.factors).contiguous(), delta, gradient, self.precision)
+            products.over_rows(tape.left(tape.factors), delta, gradient)
             return
-        products.over_rows(self.h_before, delta, gradient, self.precision)
+        products.over_rows(self.h_before, delta, gradient)
         if tape.terms:
             name, term = omega_of(tape)
             tape.values[name], coefficient_RTB = products.omega(term, *norms)
-            products.add_omega(gradient, self.W, coefficient_RTB, delta, self.precision)
+            products.add_omega(gradient, self.W, coefficient_RTB, delta)
 
     def _factors(
         self,

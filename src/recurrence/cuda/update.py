@@ -41,7 +41,7 @@ def learn(given: Pass, target: Target, gradients: Weights, tape: Tape, precision
         tape.record(Product("W_out", "b_out", h, error, at_end=not every))
     else:
         assert gradients.W_out is not None and gradients.b_out is not None
-        products.over_rows(h, error, gradients.W_out, precision)
+        products.over_rows(h, error, gradients.W_out)
         torch.sum(error, (1, 2), out=gradients.b_out)
     return loss_RTB.sum((1, 2)), run.last
 

@@ -9,7 +9,7 @@ import triton.language as tl
 STEPS: tl.constexpr = tl.constexpr(32)
 """Steps whose symbols are checked together."""
 
-VARYING = ("T", "B", "N", "I", "x_next", "h_next", "left_next", "each")
+VARYING = ("T", "B", "N", "I", "x_next", "h_next")
 """Numbers that change within a run, or between tasks. Triton compiles nothing anew for them, be they 1 or divisible
 by 16."""
 
