@@ -55,9 +55,10 @@ def launches(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_output_and_gradient(kind, launches):
-    """Values, every gradient, Ω in both forms; tiles that are not full; lengths of 0 and 1."""
+def test_every_output_and_gradient(kind, launches, monkeypatch):
+    """Values, every gradient, Ω in both forms; tiles that are not full, small and large; lengths of 0 and 1."""
     for number, (H, B, T) in enumerate(SIZES):
+        monkeypatch.setattr(cuda_run, "processors", lambda device, there=(1, 132)[number % 2]: there)
         inputs = ("symbols", "vectors", "drive")[number % 3]
         form = ("squared", "plain")[number % 2]
         cell, x, weights, state, length, back = problem(kind, H, B, T, 3, inputs)
@@ -90,9 +91,14 @@ def test_more_rows_than_one_program_sums():
         assert_as_exact(*compared(*args, form=form), form)
 
 
+def test_tiles_are_small_where_every_processor_has_one_at_most():
+    rows = [tiles(R, B, 50, False, False, 227, 132).rows for R, B in [(66, 20), (67, 20), (5, 64), (405, 16)]]
+    assert rows == [16, 32, 16, 16]
+
+
 def test_lstm_where_shared_memory_is_small(monkeypatch):
     monkeypatch.setattr(cuda_run, "room", lambda device: 99)
-    assert tiles(5, 50, True, False, 99).columns == 2
+    assert tiles(3, 5, 50, True, False, 99, 132).columns == 2
     assert_as_exact(*compared(*problem("lstm", 50, 5, 4, 2, "symbols")), 50)
 
 

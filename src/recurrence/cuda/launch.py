@@ -39,19 +39,25 @@ class Tiles:
         return {"ROWS": self.rows, "UNITS": self.units, "COLUMNS": self.columns}
 
 
-def tiles(sequences: int, units: int, lstm: bool, backward: bool, room: int) -> Tiles:
+def tiles(replicas: int, sequences: int, units: int, lstm: bool, backward: bool, room: int, processors: int) -> Tiles:
     """The tiles of a layer of so many units, for so many sequences: the largest that compile without spilling.
+
+    A step of 16 sequences takes half as long as one of 32. So where every processor can have a tile of its own tiles
+    are small; where processors have several tiles to do, one after the other, large ones are better.
 
     See the table in docs/cuda.md. From 33 to 64 units LSTM's four W do not stay on chip on the way back, nor on the way
     forward where a program has less than LSTM_ROOM.
 
     Args:
         room: KB of shared memory that a program can have.
+        processors: of the GPU.
     """
     cut = lstm and 32 < units <= UNITS and (backward or room < LSTM_ROOM)
     own = max(32 if lstm else 16, 1 << (min(units, 32 if cut else UNITS) - 1).bit_length())
-    few = lstm or units > UNITS or sequences <= 16
-    return Tiles(16 if few else 32, own, -(-units // own), 8 if own > 32 or (cut and backward) else 4)
+    small = lstm or units > UNITS or replicas * -(-sequences // 16) <= processors
+    return Tiles(
+        16 if small or sequences <= 16 else 32, own, -(-units // own), 8 if own > 32 or (cut and backward) else 4
+    )
 
 
 def options(kernel: Any, arguments: dict[str, Any], constants: dict[str, Any], warps: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from src.recurrence.backend import Gradients, Pass
 from src.recurrence.checks import refuse
 from src.recurrence.cuda import products
 from src.recurrence.cuda.launch import Tiles, launch, tiles
-from src.recurrence.cuda.support import ACTIVATIONS, room
+from src.recurrence.cuda.support import ACTIVATIONS, processors, room
 from src.recurrence.inputs import inside, project
 from src.recurrence.known import omega_of, only_omega
 
@@ -157,7 +157,9 @@ class Run:
     def _tiles(self, way: str) -> Tiles:
         """How the layer is cut."""
         lstm = isinstance(self.cell, LSTM)
-        return tiles(self.shape[2], self.cell.hidden_size, lstm, way == "backward", room(self.W.device))
+        R, _, B = self.shape
+        device = self.W.device
+        return tiles(R, B, self.cell.hidden_size, lstm, way == "backward", room(device), processors(device))
 
     # -- memory ------------------------------------------------------------------------------------------------------
 

@@ -72,6 +72,14 @@ def room(device: torch.device) -> int:
     return SHARED.get((known.major, known.minor), 99 if known.major >= 8 else 64)
 
 
+@cache
+def processors(device: torch.device) -> int:
+    """How many programs run side by side; where there is no such device, as on an H100."""
+    if device.type != "cuda" or not torch.cuda.is_available():
+        return 132
+    return int(torch.cuda.get_device_properties(device).multi_processor_count)
+
+
 def refuses(cell: Cell) -> str | None:
     """Why there is no kernel for this cell, in one line; None: there is."""
     if not is_known(cell, set(ACTIVATIONS)):
