@@ -55,9 +55,8 @@ def tiles(replicas: int, sequences: int, units: int, lstm: bool, backward: bool,
     cut = lstm and 32 < units <= UNITS and (backward or room < LSTM_ROOM)
     own = max(32 if lstm else 16, 1 << (min(units, 32 if cut else UNITS) - 1).bit_length())
     small = lstm or units > UNITS or replicas * -(-sequences // 16) <= processors
-    return Tiles(
-        16 if small or sequences <= 16 else 32, own, -(-units // own), 8 if own > 32 or (cut and backward) else 4
-    )
+    rows = 16 if small or sequences <= 16 else 32
+    return Tiles(rows, own, -(-units // own), 8 if own > 32 or (cut and backward) else 4)
 
 
 def options(kernel: Any, arguments: dict[str, Any], constants: dict[str, Any], warps: int) -> dict[str, Any]:
