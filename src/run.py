@@ -98,11 +98,16 @@ def build(cfg: DictConfig) -> Experiment:
     return Experiment(module, data, list(callbacks.values()))
 
 
+MOST_DRAWING = 2
+"""Threads that draw sequences for a GPU, at most."""
+
+
 def drawing_threads(cfg: DictConfig) -> int:
-    """Threads that draw while a device learns: all, or this job's part of them."""
+    """Threads that draw while a device learns: this job's part of them, and few: Python's lock lets one wait for the
+    others, so that sixteen draw less than one (docs/cuda.md)."""
     threads: int = cfg.threads or recurrence.share()
     packed = seat()
-    return threads if packed is None else max(1, threads // packed.jobs)
+    return min(MOST_DRAWING, threads if packed is None else max(1, threads // packed.jobs))
 
 
 def settings(cfg: DictConfig, direction: Direction) -> dict[str, float]:

@@ -366,6 +366,48 @@ def rivals() -> list[str]:
     return markdown(["network and method", *(task.replace("_", " ") for task in tasks)], rows)
 
 
+def hessian_free() -> list[str]:
+    """Hessian-free optimization beside MSGD-CR: solved, updates of those who did, seconds until the last of them."""
+    replicas = read("hessian_free")
+    replicas = replicas[~replicas["optimizer.structural"].isin(FINE)]
+    rows = []
+    for (task, length), own in replicas.groupby(["task", "length"], sort=False):
+        cells = [_of(own, optimizer=optimizer) for optimizer in ("hessian_free", "msgd_cr")]
+        parts = [text for alike in cells for text in _spent(alike)]
+        rows.append([f"{task.replace('_', ' ')}, {length}", *parts])
+    methods = [f"{name}: solved, updates" for name in ("Hessian-free", "MSGD-CR")]
+    seconds = "seconds until the last"
+    order = sorted(rows, key=lambda row: (row[0].split(",")[0] != "temporal order", int(row[0].split(", ")[1])))
+    return markdown(["task, length", methods[0], seconds, methods[1], seconds], order)
+
+
+FINE = (0.0, 0.003, 0.01, 0.0333)
+"""Values of μ beside the default at length 200."""
+
+
+def structural_damping() -> list[str]:
+    """Hessian-free optimization at length 200 with several structural dampings."""
+    replicas = _of(read("hessian_free"), optimizer="hessian_free", length=200)
+    rows = []
+    for damping, own in replicas.groupby("optimizer.structural"):
+        best = ", ".join(f"{100 * error:.1f}" for error in sorted(own["best_error"]))
+        rows.append([f"{damping:g}", _spent(own)[0], best])
+    return markdown(["μ", "solved, updates", "best error of each, %"], rows)
+
+
+def _spent(alike: pd.DataFrame) -> list[str]:
+    """How many solved the task, after how many updates, and the seconds of the last of them; without any, of all."""
+    if alike.empty:
+        return ["not run", NOT_RUN]
+    solved = alike[alike["solved_at"].notna()]
+    within = f"{len(solved)} of {len(alike)} within {thousands(alike['updates'].max())}"
+    if solved.empty:
+        return [within, f"{alike['seconds'].max():.0f}"]
+    first, last = (thousands(bound) for bound in (solved["solved_at"].min(), solved["solved_at"].max()))
+    steps = first if first == last else f"{first} to {last}"
+    return [f"{within}: {steps}", f"{solved['seconds'].max():.0f}"]
+
+
 # -- Muccino -----------------------------------------------------------------------------------------------------------
 
 
@@ -510,6 +552,8 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "galvan_rho": galvan_rho,
     "galvan_simplex": galvan_simplex,
     "rivals": rivals,
+    "hessian_free": hessian_free,
+    "structural_damping": structural_damping,
     "price": price,
     "price_further": price_further,
     "reach": reach,
