@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import tempfile
+from functools import cache
 
 import hydra
 import pytest
@@ -297,25 +299,34 @@ def test_the_memory_that_is_free(version, monkeypatch, tmp_path):
     "keys",
     [["replicas=20", "task.length=300"], ["replicas=30", "cell.hidden_size=300", "optimizer=adam", "task.length=10"]],
 )
-def test_the_estimate_is_of_the_size_of_what_is_taken(keys, tmp_path):
+def test_the_estimate_is_of_the_size_of_what_is_taken(keys):
     """Largest resident size of a run, less that of a tiny one; the reference and torch's optimizer take the most."""
-    keys_of_all = ["recurrence=reference", "trainer.max_steps=2", "success.sequences=1000"]
-    keys_of_all.append("callbacks.diagnostics.every=null")
+    cfg = compose(*KEYS_OF_ALL, *keys)
+    guess = estimate(cfg, hydra.utils.instantiate(cfg.task), build_architecture(cfg.cell)).of(cfg.replicas)
+    taken = peak(*keys) - peak("replicas=1", "task.length=10", "cell.hidden_size=2")
+    assert 0.5 < guess / taken < 2.3, (guess, taken)
 
-    def peak(*more):
+
+KEYS_OF_ALL = [
+    "recurrence=reference",
+    "trainer.max_steps=2",
+    "success.sequences=1000",
+    "callbacks.diagnostics.every=null",
+]
+
+
+@cache
+def peak(*more):
+    """Largest resident size of a run in a process of its own, bytes."""
+    with tempfile.TemporaryDirectory() as folder:
         code = f"""
 import resource
 from pathlib import Path
 from src.run import run
 from tests.conftest import compose
-run(compose(*{[*keys_of_all, *more]!r}), Path({str(tmp_path / str(len(more)))!r}))
+run(compose(*{[*KEYS_OF_ALL, *more]!r}), Path({folder!r}))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
         command = [sys.executable, "-c", code]
         out = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        return 1024 * int(out.stdout.split()[-1])
-
-    cfg = compose(*keys_of_all, *keys)
-    guess = estimate(cfg, hydra.utils.instantiate(cfg.task), build_architecture(cfg.cell)).of(cfg.replicas)
-    taken = peak(*keys) - peak("replicas=1", "task.length=10", "cell.hidden_size=2")
-    assert 0.5 < guess / taken < 2.3, (guess, taken)
+    return 1024 * int(out.stdout.split()[-1])
