@@ -72,9 +72,10 @@ def collate(drawn: Sequence[Pair]) -> Batch:
     lengths = [len(inputs) for inputs, _ in drawn]
     inputs = _padded([pair[0] for pair in drawn])
     target = _padded([pair[1] for pair in drawn])
-    if np.issubdtype(target.dtype, np.integer):
-        target = target.astype(np.int64)  # what torch's losses want of classes
-    return Batch(torch.from_numpy(inputs), torch.from_numpy(target), torch.tensor(lengths), lengths)
+    if target.dtype.kind in "iu":
+        target = target.astype(np.int64, copy=False)  # what torch's losses want of classes
+    length = torch.from_numpy(np.array(lengths))
+    return Batch(torch.from_numpy(inputs), torch.from_numpy(target), length, lengths)
 
 
 def beside(batches: Sequence[Batch], every_step: bool) -> Batch:
@@ -104,7 +105,10 @@ def _lengthened(values: Tensor, steps: int) -> Tensor:
 
 def _padded(arrays: list[np.ndarray]) -> np.ndarray:
     """Stacks arrays, with zeros after the shorter ones."""
-    longest = max(len(array) for array in arrays)
+    sizes = {len(array) for array in arrays}
+    if len(sizes) == 1:
+        return np.array(arrays)
+    longest = max(sizes)
     padded = np.zeros((len(arrays), longest, *arrays[0].shape[1:]), dtype=arrays[0].dtype)
     for row, array in enumerate(arrays):
         padded[row, : len(array)] = array

@@ -41,7 +41,9 @@ class TrainingData:
             return [task.draw(task.draw_length(lengths), size, draws, Split.TRAIN) for _ in range(DRAW)]
         inputs, target = task.draw(task.length, DRAW * size, draws, Split.TRAIN)
         parts = [slice(k * size, (k + 1) * size) for k in range(DRAW)]
-        return [(inputs[:, part], target[:, part] if task.every_step else target[part]) for part in parts]
+        if task.every_step:
+            return [(inputs[:, part], target[:, part]) for part in parts]
+        return [(inputs[:, part], target[part]) for part in parts]
 
 
 def fresh_batch(

@@ -6,6 +6,7 @@ training other replicas beside it, or resuming changes nothing; and neighbouring
 unrelated streams (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
 """
 
+import math
 from enum import IntEnum
 from functools import cache
 
@@ -72,6 +73,28 @@ def generator(seed: int, stream: Stream, index: int, part: int = 0) -> np.random
     counter = np.array([0, 0, part, index], dtype=np.uint64)
     key = np.array([seed, int(stream)], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(counter=counter, key=key))
+
+
+def symbols(draws: np.random.Generator, low: int, high: int, size: tuple[int, ...]) -> np.ndarray:
+    """``draws.integers(low, high, size, dtype=np.int8)``, the same numbers, several times faster where high - low is a
+    power of two: NumPy then takes the upper bits of each byte (Lemire, 2019), which can be done to all at once.
+
+    Returns:
+        int8, independent and uniform in [low, high).
+    """
+    span = high - low
+    count = math.prod(size)
+    source = draws.bit_generator
+    whole = count % 8 == 0 and isinstance(source, np.random.Philox)  # 64 random bits make 8 of them
+    power = span >= 2 and not span & (span - 1) and low >= 0 and high <= 128
+    if not (whole and power) or source.state["has_uint32"]:
+        return draws.integers(low, high, size=size, dtype=np.int8)
+    raw: np.ndarray = source.random_raw(count // 8)
+    of_each = 0x0101010101010101  # eight at a time
+    raw >>= np.uint64(9 - span.bit_length())
+    raw &= np.uint64((span - 1) * of_each)
+    raw += np.uint64(low * of_each)
+    return raw.astype("<u8", copy=False).view(np.int8).reshape(size)
 
 
 def words(seed: int, stream: Stream, index: int, size: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tasks.draws import symbols
 from tasks.task import Classification, Split
 
 SYMBOLS = "ABcdef"
@@ -33,7 +34,7 @@ def temporal_order(
         "pascanu": ((window, 2 * window), (half, half + window)),
         "galvan": ((0, window), (window, window + 2 * length // 5)),
     }[positions]
-    symbols_TB = draws.integers(2, 6, size=(length, batch), dtype=np.int8)
+    symbols_TB = symbols(draws, 2, 6, (length, batch))
     value_2B = draws.integers(0, 2, size=(2, batch), dtype=np.int8)
     columns = np.arange(batch)
     symbols_TB[draws.integers(*first, size=batch), columns] = value_2B[0]

@@ -9,6 +9,7 @@ One sequence of length 20 and the windows that hold the three relevant symbols::
 
 import numpy as np
 
+from tasks.draws import symbols
 from tasks.task import Classification, Split
 from tasks.temporal_order import SYMBOLS
 
@@ -23,7 +24,7 @@ def temporal_order_3bit(length: int, batch: int, draws: np.random.Generator) -> 
         symbols_TB int8 and class_B int64, v0 + 2 v1 + 4 v2.
     """
     window = length // 10
-    symbols_TB = draws.integers(2, 6, size=(length, batch), dtype=np.int8)
+    symbols_TB = symbols(draws, 2, 6, (length, batch))
     value_3B = draws.integers(0, 2, size=(3, batch), dtype=np.int8)
     for value_B, first in zip(value_3B, (window, 3 * length // 10, 6 * length // 10), strict=True):
         symbols_TB[draws.integers(first, first + window, size=batch), np.arange(batch)] = value_B
