@@ -40,6 +40,12 @@ class Batch(NamedTuple):
         target = _lengthened(self.target, steps) if every_step else self.target
         return Batch(_lengthened(self.inputs, steps), target, self.length, self.lengths)
 
+    def trimmed(self, every_step: bool) -> "Batch":
+        """The same without steps that are padding for all; lengths must be known."""
+        assert self.lengths is not None
+        longest = max(self.lengths)
+        return Batch(self.inputs[:, :longest], self.target[:, :longest] if every_step else self.target, *self[2:])
+
     def cut(self, borders: Iterable[int], every_step: bool) -> Iterator["Batch"]:
         """The parts between these steps, the first of which is 0; targets are cut where there is one at every step."""
         for first, end in pairwise(borders):

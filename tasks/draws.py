@@ -82,6 +82,7 @@ def symbols(draws: np.random.Generator, low: int, high: int, size: tuple[int, ..
     Returns:
         int8, independent and uniform in [low, high).
     """
+    low, high = int(low), int(high)
     span = high - low
     count = math.prod(size)
     source = draws.bit_generator

@@ -71,6 +71,16 @@ def test_whoever_leaves_meanwhile_is_left_out():
     ahead.close()
 
 
+@pytest.mark.parametrize("name", ["temporal_order", "addition", "memorization_5bit"])
+def test_whoever_leaves_takes_the_padding_along(name):
+    task = make_task(name, length=12, max_length=40, batch_size=3)
+    ahead, data = Ahead(TrainingData(task), 2), TrainingData(task)
+    live = [(seed, 0, task) for seed in range(5)]
+    ahead.begin(live, 9)
+    assert equal(ahead.take(live[1:3], 9), draw(data, live[1:3], 9))
+    ahead.close()
+
+
 def test_a_loader_with_threads_yields_what_one_without_does():
     blocks = []
     for threads in (0, 2):

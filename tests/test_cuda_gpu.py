@@ -143,6 +143,13 @@ def test_replayed_updates_are_those_made_one_by_one(overrides, tmp_path, monkeyp
     assert all(torch.equal(made[name], by_hand[name]) for name in made)
 
 
+def test_whoever_leaves_is_not_missed(tmp_path):
+    """Rows move when a replica solves the task: what was recorded is forgotten, and recorded anew."""
+    keys = ["trainer.accelerator=gpu", "trainer.max_steps=4000", "task.length=10", "success.check_every=100"]
+    population = run(compose(*keys, "success.max_error=0.3"), tmp_path)
+    assert population.solved_R.sum() >= 2 and len(set(population.solved_at)) >= 2
+
+
 def test_a_pack_replays_its_updates(tmp_path):
     """Jobs of several methods and lengths in one stack."""
     command = ["-m", "src.train", "-m", "hydra/launcher=packed", "optimizer=msgd_c,msgd_cr", "task.length=10,14"]

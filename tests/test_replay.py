@@ -38,6 +38,11 @@ def begun(*overrides: str):
     return experiment
 
 
+def same_again():
+    """Records nothing: the work is done again."""
+    return lambda work: work
+
+
 class Made:
     """Updates of a small population, made with replays or without."""
 
@@ -71,7 +76,7 @@ def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
 @pytest.mark.parametrize("overrides", [[], ["optimizer=msgd_c"], ["cell=lstm"], ["task=addition"]])
 def test_replayed_updates_are_those_made_one_by_one(overrides, ahead):
     """Rates that change, a replica that diverges, another shape in between, rows that move."""
-    by_hand, made = Made(*overrides), Made(*overrides, replays=Replays(lambda work: work))
+    by_hand, made = Made(*overrides), Made(*overrides, replays=Replays(same_again))
     longer = by_hand.batches[0].lengthened(12, by_hand.module.task.every_step)
     for number, batch in enumerate([*by_hand.batches[:5], longer, longer, *by_hand.batches[5:]]):
         for each in (by_hand, made):
@@ -107,6 +112,37 @@ def test_what_is_not_a_function_of_the_batch_alone_is_not_recorded(overrides, ah
     assert not replay.is_recordable(module.population.stack, module.task, module.method)
 
 
+def test_without_memory_for_a_recording_updates_are_made_one_by_one(ahead):
+    def full():
+        def record(work):
+            raise torch.cuda.OutOfMemoryError
+
+        return record
+
+    by_hand, made = Made(), Made(replays=Replays(full))
+    for batch in by_hand.batches:
+        assert same(made.update(batch), by_hand.update(batch))
+    assert made.replayed == 0 and made.replays.tight
+
+
+def test_all_are_forgotten_where_there_are_too_many_or_the_rows_move(ahead, monkeypatch):
+    """Then something new records: the memory that graphs share goes with the last of them."""
+    monkeypatch.setattr(replay, "MOST", 2)
+    recorders = []
+
+    def counted():
+        recorders.append(len(recorders))
+        return lambda work: work
+
+    made = Made(replays=Replays(counted))
+    batch = made.batches[0]
+    for steps in (10, 10, 12, 12, 14):
+        made.update(batch.lengthened(steps, every_step=False))
+    assert recorders == [0, 1, 2] and len(made.replays.known) == 1  # the second one: an optimizer's memory came
+    made.replays.forget()
+    assert len(recorders) == 4 and not made.replays.known
+
+
 def test_the_cpu_records_nothing():
     made = Made()
     assert not replay.is_recordable(made.stack, made.module.task, made.module.method)
@@ -117,7 +153,7 @@ def test_what_a_replay_finds_wrong_is_refused_when_somebody_asks(ahead, monkeypa
     said = []
     monkeypatch.setattr(recurrence, "refuse", lambda wrong, error: said.append((wrong, str(error))))
     monkeypatch.setattr("src.recurrence.checks.refuse", None)
-    made = Made(replays=Replays(lambda work: work))
+    made = Made(replays=Replays(same_again))
     batch = made.batches[0]
 
     def refuse(wrong, error):
@@ -133,13 +169,22 @@ def test_what_a_replay_finds_wrong_is_refused_when_somebody_asks(ahead, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("lengths", "steps"), [([7, 7], 7), ([7, 5], 7), ([17, 16], 18), ([100, 3], 104), ([1000, 900], 1024)]
+    ("lengths", "varies", "steps"),
+    [
+        ([7, 7], False, 7),
+        ([17, 17], False, 17),
+        ([17, 17], True, 18),
+        ([7, 5], False, 7),
+        ([17, 16], False, 18),
+        ([100, 3], True, 104),
+        ([1000, 900], False, 1024),
+    ],
 )
-def test_lengths_are_rounded_where_they_differ(lengths, steps):
+def test_lengths_are_rounded_where_they_differ(lengths, varies, steps):
     inputs = torch.ones(2, max(lengths), 3, dtype=torch.int8)
     target = torch.ones(2, max(lengths), 3, dtype=torch.int64)
     for every_step in (False, True):
-        found = rounded(Batch(inputs, target, torch.tensor(lengths), lengths), every_step)
+        found = rounded(Batch(inputs, target, torch.tensor(lengths), lengths), every_step, varies)
         assert found.inputs.shape[1] == steps and not found.inputs[:, max(lengths) :].any()
         assert found.target.shape[1] == (steps if every_step else max(lengths))
         assert found.lengths == lengths

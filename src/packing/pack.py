@@ -53,6 +53,7 @@ def _take_turns(seats: Sequence[Seat], received: list[int], display: Display) ->
     while True:
         waiting = [seat for seat in seats if seat.training is not None and not seat.ended]
         if not waiting:
+            together.close()
             return
         for seat in waiting:
             assert seat.training is not None

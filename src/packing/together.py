@@ -131,11 +131,20 @@ class Together:
             groups.setdefault(_counts(member.population.stack), []).append(member)
         count = min(len(member.block) - member.made for member in members)
         before = self.common
+        found = [next((common for common in before if common.is_of(alike)), None) for alike in groups.values()]
+        for common in before:
+            if common not in found:
+                common.replays.forget()
         self.common = []
-        for alike in groups.values():
-            known = next((common for common in before if common.is_of(alike)), None)
+        for alike, known in zip(groups.values(), found, strict=True):
             self.common.append(self._advance(alike, known or CommonStack(alike), count))
         _settle([member.training for member in members])
+
+    def close(self) -> None:
+        """Gives back what was kept."""
+        for common in self.common:
+            common.replays.forget()
+        self.common = []
 
     def _advance(self, members: list[Member], common: CommonStack, count: int) -> CommonStack:
         """So many updates of members whose optimizers have made as many steps."""
@@ -148,6 +157,7 @@ class Together:
                 members = [member for member in members if not member.is_through]
                 if not members:
                     return common
+                common.replays.forget()
                 common = CommonStack(members)
                 common.stack.settings = common.settings()
             if not all(member.population.learning for member in members):
@@ -189,7 +199,8 @@ def _update(members: Sequence[Member], common: CommonStack) -> Updated:
     borders = _borders(cuts, batches)
     lost_A = _lost(members, common) if common.lost_A is None else common.lost_A
     if works_ahead(common.stack.theta_AP):
-        batch = rounded(batch, first.task.every_step)
+        varies = any(member.training.varies for member in members)
+        batch = rounded(batch, first.task.every_step, varies)
         if borders is None:
             again = common.replays.update(common.stack, batch, first.task, first.method, lost_A)
             if again is not None:

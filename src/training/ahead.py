@@ -53,7 +53,7 @@ class Ahead:
         if list(live) == list(known):
             return block
         rows = [list(known).index(each) for each in live]
-        return _ready([batch.select(rows) for batch in block])
+        return _ready([batch.select(rows).trimmed(self.data.task.every_step) for batch in block])
 
     def begin(self, live: Live, count: int) -> None:
         """Begins to draw the mini-batches of these updates."""

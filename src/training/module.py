@@ -86,6 +86,11 @@ class Training(pl.LightningModule):
         self.replays = Replays()
         self.watched = False  # whether somebody wants to see each step
 
+    @property
+    def varies(self) -> bool:
+        """Whether mini-batches differ in length."""
+        return self.task.varies or not isinstance(self.stages, OneStage)
+
     # -- training ----------------------------------------------------------------------------------------------------
 
     def training_step(self, block: Block, _: int) -> None:
@@ -137,7 +142,7 @@ class Training(pl.LightningModule):
         population = self.population
         lost_A = self.waiting[-1].diverged_A if self.waiting else None
         if works_ahead(population.stack.theta_AP):
-            batch = rounded(batch, self.task.every_step)
+            batch = rounded(batch, self.task.every_step, self.varies)
             if carry is None and borders is None and not self.watched:
                 again = self.replays.update(population.stack, batch, self.task, self.method, lost_A)
                 if again is not None:
@@ -232,6 +237,9 @@ class Training(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.population.attach(self.network, self.method.make_optimizer)
+
+    def on_train_end(self) -> None:
+        self.replays.forget()
 
     def on_train_start(self) -> None:
         self.population.begin()

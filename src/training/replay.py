@@ -19,23 +19,32 @@ from tasks.batch import Batch
 from tasks.task import Task
 
 MOST = 64
-"""Kinds of updates that are kept; where there are more, the oldest is forgotten."""
+"""Kinds of updates that are kept; where there are more, all are forgotten."""
 
 Shape = tuple[tuple[torch.dtype, torch.Size], ...]
 Work = Callable[[], None]
+Recorder = Callable[[Work], Work]
+"""Makes of some work what does it again, on the same tensors."""
 
 
 class Replays:
     """The recorded updates of a stack, one for each shape of its mini-batches. They are forgotten when its rows move.
 
     Args:
-        record: makes of some work what does it again, on the same tensors; None: a CUDA graph.
+        recorder: makes what records those that are kept together; None: CUDA graphs.
     """
 
-    def __init__(self, record: Callable[[Work], Work] | None = None) -> None:
-        self.record = record or _Graphs()
-        self.rows: _Rows | None = None
+    def __init__(self, recorder: Callable[[], Recorder] | None = None) -> None:
+        self.recorder = recorder or _Graphs
+        self.tight = False  # whether there was no memory for a recording
+        self.forget()
+
+    def forget(self) -> None:
+        """Gives back the memory of what is recorded. To be called before others record for the same rows: a GPU's
+        libraries keep memory of their own for all graphs, which does not outlive the first that goes."""
         self.known: dict[Shape, _Recorded | None] = {}  # None: made once, launch by launch
+        self.rows: _Rows | None = None
+        self.record = self.recorder()
 
     def update(self, stack: Stack, batch: Batch, task: Task, method: Method, lost_A: Tensor | None) -> Updated | None:
         """One update, as src.training.update makes it; None: it is not recorded, the caller is to make it.
@@ -45,21 +54,25 @@ class Replays:
         Args:
             lost_A: rows that have diverged before, and are still there.
         """
-        if not is_recordable(stack, task, method):
+        if self.tight or not is_recordable(stack, task, method):
             return None
-        if self.rows is None or not self.rows.are(stack):
-            self.known.clear()
-            self.rows = _Rows(stack)
         shape: Shape = tuple((tensor.dtype, tensor.shape) for tensor in batch[:3])
+        moved = self.rows is not None and not self.rows.are(stack)
+        if moved or (len(self.known) == MOST and shape not in self.known):
+            self.forget()
+        self.rows = self.rows or _Rows(stack)
         if shape not in self.known:
-            if len(self.known) == MOST:
-                del self.known[next(iter(self.known))]
             self.known[shape] = None
             return None
         self.rows.take(stack.settings, lost_A)
         recorded = self.known[shape]
         if recorded is None:
-            recorded = _Recorded(self.rows, stack, batch, task, method, self.record)
+            try:
+                recorded = _Recorded(self.rows, stack, batch, task, method, self.record)
+            except torch.cuda.OutOfMemoryError:  # what is recorded keeps memory that other updates would share
+                self.tight = True
+                self.forget()
+                return None
             self.known[shape] = recorded
         return recorded.again(batch)
 
@@ -169,14 +182,15 @@ class _Recorded:
 
 
 class _Graphs:
-    """Records CUDA graphs. They share memory: one is replayed after the other."""
+    """Records CUDA graphs. They share memory: one is replayed after the other. Recording waits for the GPU."""
 
     def __init__(self) -> None:
         self.pool: Any = None
 
     def __call__(self, work: Work) -> Work:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):  # others may draw meanwhile
+        recording = torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local")  # others may draw
+        with torch.cuda.stream(torch.cuda.current_stream()), recording:  # back to this stream whatever happens
             work()
         self.pool = graph.pool()
         return graph.replay
@@ -188,10 +202,14 @@ def _places(stack: Stack) -> list[Tensor]:
     return [stack.theta_AP, stack.grad_AP, *memory]
 
 
-def rounded(batch: Batch, every_step: bool) -> Batch:
-    """The mini-batch with steps of padding, where lengths differ: so many as make few shapes of many."""
+def rounded(batch: Batch, every_step: bool, varies: bool) -> Batch:
+    """The mini-batch with steps of padding, where lengths differ: so many as make few shapes of many.
+
+    Args:
+        varies: whether those of other mini-batches differ.
+    """
     longest = batch.inputs.shape[1]
-    if batch.lengths is None or min(batch.lengths) == longest:
+    if batch.lengths is None or (min(batch.lengths) == longest and not varies):
         return batch
     unit = 1 << max(0, longest.bit_length() - 4)
     return batch.lengthened(-(-longest // unit) * unit, every_step)

@@ -1,0 +1,99 @@
+"""Success of Ω's rivals against length, and beside Hessian-free optimization against seconds, from results/."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from src.figures.caption import captioned
+from src.intervals import wilson
+from src.results.style import COLOURS, MARKERS, draw_rates
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+
+NAMES = {
+    "rival_smart_tanh": "smart tanh, Ω (MSGD-CR)",
+    "msgd_c": "smart tanh, clipping alone (MSGD-C)",
+    "rival_l1": "the same, L1",
+    "rival_l2": "the same, L2",
+    "rival_irnn": "IRNN",
+    "rival_orthogonal": "orthogonal start",
+    "rival_echo_state": "echo state network",
+}
+"""Each line of the left panel; all but the first have clipping and no Ω."""
+
+SOLVERS = {"hessian_free": "Hessian-free", "msgd_cr": "MSGD-CR"}
+DASHES = {20: ":", 50: "--", 100: "-"}
+"""Line of each length of the right panel."""
+
+SHIFT = 1.012
+"""Factor between two lines at one length, or their intervals would hide each other."""
+
+
+def rival_rows() -> pd.DataFrame:
+    """A row per replica with its setting; those of clipping alone are from the runs of P13's figure."""
+    rivals = pd.read_csv(RESULTS / "rivals_length" / "replicas.csv")
+    budget = rivals["trainer.max_steps"].max()
+    figure = pd.read_csv(RESULTS / "pascanu_figure" / "replicas.csv")
+    alone = figure[(figure["cell"] == "smart_tanh") & (figure["optimizer"] == "msgd_c")]
+    alone = alone[alone["length"].isin(rivals["length"].unique())].assign(setting="msgd_c")
+    rows = pd.concat([rivals, alone], ignore_index=True)
+    return rows.assign(solved=rows["solved_at"] <= budget)
+
+
+def rates(rows: pd.DataFrame) -> pd.DataFrame:
+    """Success rate with Wilson's 95 % interval, by setting and length."""
+    found = []
+    for (setting, length), alike in rows.groupby(["setting", "length"]):
+        solved = int(alike["solved"].sum())
+        found.append([setting, length, solved / len(alike), *wilson(solved, len(alike))])
+    return pd.DataFrame(found, columns=["setting", "length", "rate", "ci_low", "ci_high"])
+
+
+def rivals(command: str) -> Figure:
+    """Two panels: success against length, and the share that has solved the task against seconds."""
+    rows = rival_rows()
+    figure = Figure(figsize=(11.0, 5.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _by_length(left, rates(rows))
+    _by_seconds(right, pd.read_csv(RESULTS / "hessian_free" / "replicas.csv"))
+    budget = f"{rows['trainer.max_steps'].min():,.0f}".replace(",", " ")
+    caption = (
+        f"Temporal order, 50 units. Left: batches of 20, learning rate .01, {budget} updates; ten seeds per point "
+        "(0-9), Wilson's 95 % intervals.\nRight: five seeds at once on one thread, beside other work, so that seconds "
+        "are of the right order of magnitude only; tests every 5 and every 2 000 updates.\nCommits: results/README.md."
+    )
+    return captioned(figure, caption, command)
+
+
+def _by_length(axis: Axes, found: pd.DataFrame) -> None:
+    """Draws a line per setting; lengths on a logarithmic axis."""
+    for k, (setting, name) in enumerate(NAMES.items()):
+        line = found[found["setting"] == setting].sort_values("length")
+        x = line["length"] * SHIFT ** (k - len(NAMES) // 2)
+        draw_rates(axis, x, line, color=COLOURS[k], marker=MARKERS[k], label=name)
+    lengths = sorted(found["length"].unique())
+    axis.set(xscale="log", xlabel="length T (steps)", ylabel="success rate", ylim=(-0.04, 1.04))
+    axis.set_xticks(lengths, [str(length) for length in lengths])
+    axis.minorticks_off()
+    axis.grid(axis="y", alpha=0.3)
+    axis.legend(frameon=False, fontsize=8)
+
+
+def _by_seconds(axis: Axes, rows: pd.DataFrame) -> None:
+    """Draws steps: who has solved the task within so many seconds."""
+    rows = rows[(rows["task"] == "temporal_order") & rows["length"].isin(list(DASHES))]
+    last = rows["seconds"].max()
+    for (optimizer, name), colour in zip(SOLVERS.items(), COLOURS[3:1:-1], strict=True):
+        for length, dashes in DASHES.items():
+            own = rows[(rows["optimizer"] == optimizer) & (rows["length"] == length)]
+            seconds = np.sort(own.loc[own["solved_at"].notna(), "seconds"].to_numpy())
+            shares = np.arange(1, len(seconds) + 1) / len(own)
+            x = np.concatenate([[0.5], seconds, [last]])
+            y = np.concatenate([[0.0], shares, shares[-1:]])
+            axis.step(x, y, where="post", color=colour, ls=dashes, label=f"{name}, {length} steps")
+    axis.set(xscale="log", xlabel="seconds", ylabel="share that has solved the task", ylim=(-0.04, 1.04))
+    axis.grid(axis="y", alpha=0.3)
+    axis.legend(frameon=False, fontsize=8, loc="lower right")
