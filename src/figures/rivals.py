@@ -55,7 +55,7 @@ def rates(rows: pd.DataFrame) -> pd.DataFrame:
 def rivals(command: str) -> Figure:
     """Two panels: success against length, and the share that has solved the task against seconds."""
     rows = rival_rows()
-    figure = Figure(figsize=(11.0, 5.2), layout="constrained")
+    figure = Figure(figsize=(11.0, 6.0), layout="constrained")
     left, right = figure.subplots(1, 2)
     _by_length(left, rates(rows))
     _by_seconds(right, pd.read_csv(RESULTS / "hessian_free" / "replicas.csv"))
@@ -79,7 +79,7 @@ def _by_length(axis: Axes, found: pd.DataFrame) -> None:
     axis.set_xticks(lengths, [str(length) for length in lengths])
     axis.minorticks_off()
     axis.grid(axis="y", alpha=0.3)
-    axis.legend(frameon=False, fontsize=8)
+    axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
 
 
 def _by_seconds(axis: Axes, rows: pd.DataFrame) -> None:
@@ -96,4 +96,4 @@ def _by_seconds(axis: Axes, rows: pd.DataFrame) -> None:
             axis.step(x, y, where="post", color=colour, ls=dashes, label=f"{name}, {length} steps")
     axis.set(xscale="log", xlabel="seconds", ylabel="share that has solved the task", ylim=(-0.04, 1.04))
     axis.grid(axis="y", alpha=0.3)
-    axis.legend(frameon=False, fontsize=8, loc="lower right")
+    axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
