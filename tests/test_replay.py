@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.skipif(cuda.Triton.missing() is not None, reason=str(cuda.Triton.missing())),
     pytest.mark.usefixtures("as_before"),
 ]
-SMALL = ["cell.hidden_size=5", "task.length=10", "task.batch_size=4", "replicas=3", "block=8", "optimizer.momentum=.9"]
+SMALL = ["cell.hidden_size=5", "task.length=10", "task.batch_size=4", "replicas=3", "block=6", "optimizer.momentum=.9"]
 
 
 @pytest.fixture
@@ -73,22 +73,22 @@ def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
     return all(torch.equal(a.nan_to_num(7.0), b.nan_to_num(7.0)) for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("overrides", [[], ["optimizer=msgd_c"], ["cell=lstm"], ["task=addition"]])
+@pytest.mark.parametrize("overrides", [[], ["task=addition", "optimizer=msgd_c"]])
 def test_replayed_updates_are_those_made_one_by_one(overrides, ahead):
     """Rates that change, a replica that diverges, another shape in between, rows that move."""
     by_hand, made = Made(*overrides), Made(*overrides, replays=Replays(same_again))
     longer = by_hand.batches[0].lengthened(12, by_hand.module.task.every_step)
-    for number, batch in enumerate([*by_hand.batches[:5], longer, longer, *by_hand.batches[5:]]):
+    for number, batch in enumerate([*by_hand.batches[:4], longer, longer, *by_hand.batches[4:]]):
         for each in (by_hand, made):
-            if number == 3:
+            if number == 2:
                 each.stack.settings["lr"][1] *= 0.5
-            if number == 4:
+            if number == 3:
                 each.stack.theta_AP[2, 0] = torch.inf
-            if number == 8:
+            if number == 6:
                 each.stack.settings = each.stack.settings | {"lr": each.stack.settings["lr"] * 2}
         assert same(made.update(batch), by_hand.update(batch)), number
     assert made.lost_A.tolist() == [False, False, True]
-    assert made.replayed == 7  # all but the first of each shape, and the second: now there is an optimizer's memory
+    assert made.replayed == 5  # all but the first of each shape, and the second: now there is an optimizer's memory
     made.module.population.leave([True, False, False], "budget")
     assert made.replays.update(made.stack, batch.select([1, 2]), made.module.task, made.module.method, None) is None
 
@@ -120,7 +120,7 @@ def test_without_memory_for_a_recording_updates_are_made_one_by_one(ahead):
         return record
 
     by_hand, made = Made(), Made(replays=Replays(full))
-    for batch in by_hand.batches:
+    for batch in by_hand.batches[:3]:
         assert same(made.update(batch), by_hand.update(batch))
     assert made.replayed == 0 and made.replays.tight
 
