@@ -152,7 +152,6 @@ def test_what_a_replay_finds_wrong_is_refused_when_somebody_asks(ahead, monkeypa
     """The flags of a replay outlive the next one."""
     said = []
     monkeypatch.setattr(recurrence, "refuse", lambda wrong, error: said.append((wrong, str(error))))
-    monkeypatch.setattr("src.recurrence.checks.refuse", None)
     made = Made(replays=Replays(same_again))
     batch = made.batches[0]
 

@@ -107,9 +107,8 @@ def note_faults(faults, x, rows, length_R, length, r, T, B, I, SYMBOLS: tl.const
     fault = tl.where((given < 0) | (given > T), 2, 0)
     if SYMBOLS:
         unknown = tl.zeros((STEPS, rows.shape[0]), tl.int32)
-        for first in range(
-            0, length, STEPS
-        ):  # many steps at once: one load after the other would take as long as a step
+        # many steps at once: load after load would take as long as the steps themselves
+        for first in range(0, length, STEPS):
             steps = first + tl.arange(0, STEPS)
             inside = (steps < length)[:, None] & (rows < B)[None, :]
             symbols = tl.load(x + steps[:, None] * B + rows[None, :], mask=inside, other=0).to(tl.int32)
