@@ -47,7 +47,12 @@ class TrainingData:
 
 
 def fresh_batch(
-    task: Task, replicas: Sequence[tuple[int, int]], part: int, size: int, tasks: Sequence[Task] | None = None
+    task: Task,
+    replicas: Sequence[tuple[int, int]],
+    part: int,
+    size: int,
+    tasks: Sequence[Task] | None = None,
+    stream: Stream = Stream.TEST,
 ) -> Batch:
     """One part of the success test of each replica.
 
@@ -56,10 +61,11 @@ def fresh_batch(
         part: number of the part, from 0.
         size: sequences in it.
         tasks: the task at each replica's own length; None: all are tested on ``task``.
+        stream: what the draws are for.
     """
     drawn = []
     for (seed, updates), own in zip(replicas, tasks or [task] * len(replicas), strict=True):
-        draws = generator(seed, Stream.TEST, updates, part)
+        draws = generator(seed, stream, updates, part)
         drawn.append(own.draw(own.draw_length(draws), size, draws, Split.TEST))
     return collate(drawn)
 

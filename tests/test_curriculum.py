@@ -171,7 +171,7 @@ def test_the_test_at_the_end_moves_nothing():
     before, rate = population.stack.theta_AP.clone(), population.stack.settings["lr"].clone()
     assert not curriculum.judge(population, np.array([True]), regular=False)[0]
     curriculum.judge(population, np.array([False]), regular=False)
-    assert population.last["reached"][0] == 11 and curriculum.stage.tolist() == [1]
+    assert population.last["reached"][0] == 11 and curriculum.length.tolist() == [11]
     assert torch.equal(population.stack.theta_AP, before) and torch.equal(population.stack.settings["lr"], rate)
 
 

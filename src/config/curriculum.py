@@ -29,6 +29,10 @@ def curriculum_problems(cfg: DictConfig, wrong: Wrong, task: type[Task]) -> list
     if cfg.task.max_length is not None:
         instead = "lengths grow to task.length, and curriculum.mixing mixes them"
         problems.append(f"task.max_length={cfg.task.max_length}: with a curriculum {instead}")
+    search = curriculum.get("search")
+    growth = curriculum.get("growth", 1)
+    if search is not None and search < growth:
+        problems.append(f"curriculum.search={search}: must not be below curriculum.growth={growth}")
     exponent = curriculum.get("exponent", 0)
     if exponent and ("step" in cfg.optimizer or has_solver(cfg)):
         problems.append(f"curriculum.exponent={exponent}: {cfg.optimizer.name} keeps its learning rate; choose 0")

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config.rules import (
     ABOVE_ONE,
+    ABOVE_ONE_OR_NULL,
     BELOW_ONE,
     BELOW_ONE_OR_NULL,
     COUNTS,
@@ -184,6 +185,7 @@ KEYS = (
     Key("curriculum", packable=True),
     Key("curriculum.first", whole(1, optional=True)),
     Key("curriculum.growth", ABOVE_ONE),
+    Key("curriculum.search", ABOVE_ONE_OR_NULL),
     Key("curriculum.patience", whole(1)),
     Key("curriculum.fallback", choice("back", "stay")),
     Key("curriculum.mixing", SHARE),

@@ -79,6 +79,7 @@ BELOW_ONE = Rule("a number, 0 or more, below 1", lambda v: is_number(v) and 0 <=
 BELOW_ONE_OR_NULL = Rule("a number, 0 or more, below 1", lambda v: is_number(v) and 0 <= v < 1, optional=True)
 SHARE = Rule("a number above 0, at most 1", lambda v: is_number(v) and 0 < v <= 1)
 ABOVE_ONE = Rule("a number above 1", lambda v: is_number(v) and v > 1)
+ABOVE_ONE_OR_NULL = Rule("a number above 1", lambda v: is_number(v) and v > 1, optional=True)
 PAIR = Rule("two numbers in brackets", _is_pair)
 COUNTS = Rule("whole numbers, 1 or more, in brackets", _are_counts)
 FLAG = Rule("true or false", lambda v: isinstance(v, bool))

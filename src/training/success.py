@@ -8,6 +8,7 @@ import numpy as np
 from src.network import Network
 from src.recurrence import ask
 from tasks.data import fresh_batch
+from tasks.draws import Stream
 from tasks.task import Task
 
 BATCH = 1000
@@ -70,3 +71,22 @@ class SuccessTest:
             if not undecided:
                 break
         return wrong / seen, (seen == self.sequences) & self.passed(wrong)
+
+
+def shares(network: Network, task: Task, place: tuple[int, int], tasks: Sequence[Task], sequences: int) -> np.ndarray:
+    """Share of wrong answers of one replica at each of some lengths, all on the same draws.
+
+    Args:
+        network: of this replica alone.
+        place: its seed and the number of its updates, of which the sequences are a function.
+        tasks: the task at each length.
+        sequences: at each of them.
+    """
+    at_once = max(1, BATCH // sequences)
+    found = []
+    for first in range(0, len(tasks), at_once):
+        some = tasks[first : first + at_once]
+        batch = fresh_batch(task, [place] * len(some), 0, sequences, some, Stream.SEARCH)
+        wrong_LB = network.select([0] * len(some)).wrong(batch.to(network.W.device), task)
+        found.append(ask(wrong_LB).float().mean(1).numpy())
+    return np.concatenate(found)
