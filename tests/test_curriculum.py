@@ -11,6 +11,7 @@ from omegaconf import open_dict
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from src import storage
+from src.callbacks import curriculum as curricula
 from src.callbacks.curriculum import Curriculum, growing
 from src.config import check, science
 from src.config.evaluation import evaluation_configuration
@@ -23,8 +24,11 @@ from src.results.report import report
 from src.run import build, run
 from src.rundir import RunDirectory
 from src.training.clipping import Clipped
-from src.training.success import SuccessTest
+from src.training.success import SuccessTest, shares
+from tasks.batch import collate
 from tasks.data import TrainingData, fresh_batch
+from tasks.draws import Stream, generator
+from tasks.task import Split
 from tests.conftest import compose, make_task
 
 SMOKE = ["experiment=reach_smoke", "replicas=3", "callbacks.diagnostics.every=null"]
@@ -202,6 +206,85 @@ def unit(stack):
     return Clipped(norm_A, torch.ones_like(norm_A))
 
 
+# -- the search for the next length ------------------------------------------------------------------------------------
+
+
+def searching(monkeypatch, wrong, *overrides):
+    """A curriculum whose one replica is wrong in ``wrong(length)``; its judge, and the lengths tried each time."""
+    curriculum, population = started("replicas=1", "task.length=60", "curriculum.patience=1", *overrides)
+    tried = []
+
+    def scripted(network, task, place, tasks, sequences):
+        tried.append([task.length for task in tasks])
+        return np.array([wrong(task.length) for task in tasks])
+
+    monkeypatch.setattr(curricula, "shares", scripted)
+
+    def judged(passed):
+        curriculum.judge(population, np.array([passed]), regular=True)
+        return int(curriculum.length[0])
+
+    return judged, tried
+
+
+SEARCH = ["curriculum.growth=1.1", "curriculum.search=1.5", "success.max_error=0.01"]
+
+
+def test_a_replica_goes_on_to_the_longest_length_that_is_nearly_right(monkeypatch):
+    judged, tried = searching(monkeypatch, {11: 0, 12: 0.03, 13: 0.031, 14: 0.5, 15: 0.9}.get, *SEARCH)
+    assert judged(True) == 12 and tried == [[11, 12, 13, 14, 15]]
+
+
+def test_where_none_is_nearly_right_it_goes_on_to_the_least_wrong_and_the_longest_of_these(monkeypatch):
+    judged, _ = searching(monkeypatch, {11: 0.6, 12: 0.2, 13: 0.4, 14: 0.2, 15: 0.9}.get, *SEARCH)
+    assert judged(True) == 14
+
+
+def test_who_went_back_tries_all_lengths_but_those_that_it_missed(monkeypatch):
+    wrong = {22: 0.5, 23: 0.6, 24: 0.7, 25: 0.4, 26: 0.8, 27: 0.9, 28: 0.9, 29: 0.9, 30: 0.3, 21: 0.2}
+    judged, tried = searching(monkeypatch, lambda length: wrong.get(length, 0.9), *SEARCH, "curriculum.first=20")
+    assert judged(True) == 30 and tried.pop() == list(range(22, 31))
+    assert judged(False) == 21 and tried.pop() == list(range(21, 30))  # a step will do now
+    assert judged(False) == 25 and tried.pop() == list(range(22, 30))
+    for _ in range(7):
+        judged(False)
+    assert judged(False) == 30  # all were missed: it begins anew
+    assert judged(True) == 45 and tried[-1] == list(range(33, 46))
+    assert judged(True) == 60 and tried[-1] == list(range(50, 61))
+
+
+def test_a_hundred_lengths_are_tried_at_most_and_the_last_length_is_not_searched_for(monkeypatch):
+    judged, tried = searching(monkeypatch, lambda length: 1, *SEARCH, "task.length=3000", "curriculum.first=2000")
+    assert judged(True) == 3000 and len(tried[0]) == 100 == len(set(tried[0]))
+    assert tried[0][0] == 2200 and tried[0][-1] == 3000
+    tried.clear()
+    assert judged(True) == 3000 and tried == []
+
+
+@pytest.mark.parametrize("name", ["temporal_order", "temporal_order_3bit"])
+def test_lengths_are_tried_on_draws_of_their_own(name):
+    """Against the network's answers to each length by itself; more lengths than go into one call."""
+    task = make_task(name, length=40)
+    module = build(
+        compose(f"task={name}", "task.length=40", "replicas=2", "cell=basic_tanh", "optimizer=msgd_c")
+    ).module
+    module.configure_optimizers()
+    module.population.begin()
+    network = module.network.select([1])
+    lengths = range(17, 31)
+    found = shares(network, task, (5, 700), [task.at(length) for length in lengths], 100)
+    for length, share in zip(lengths, found, strict=True):
+        drawn = task.at(length).draw(length, 100, generator(5, Stream.SEARCH, 700, 0), Split.TEST)
+        assert share == network.wrong(collate([drawn]), task).float().mean()
+    assert len(set(found)) > 1
+
+
+def test_a_checkpoint_of_before_lengths_were_searched_for_goes_on():
+    curriculum, _ = started("task.length=14", "replicas=2")
+    curriculum.load_state_dict({"stage": [0, 2], "waited": [1, 0], "passed": {}})
+    assert curriculum.length.tolist() == [10, 13] and curriculum.waited.tolist() == [1, 0]
+
+
 # -- whole runs --------------------------------------------------------------------------------------------------------
 
 
@@ -242,6 +325,7 @@ def test_solved_is_passed_at_the_last_length_only(whole):
     [
         [],
         ["curriculum.mixing=0.8", "curriculum.first=13"],
+        ["curriculum.growth=1.05", "curriculum.search=1.3"],
         ["cell=lstm", "optimizer=adam", "curriculum.exponent=0", "optimizer.lr=0.01"],
         ["task=addition", "~task.positions", "success.max_error=0.3"],
     ],
@@ -269,6 +353,19 @@ def test_a_resumed_run_is_the_same_run(tmp_path, whole, stop):
     _, mine = train(tmp_path / "second", *HARD, f"resume={tmp_path / 'first'}")
     assert [unequal(mine, r, parameters, r) for r in range(3)] == [[]] * 3
     assert_same_tables(tmp_path / "second", directory)
+
+
+def test_lengths_that_were_missed_are_known_after_a_resume(tmp_path):
+    """Stopped after a replica went back from a length that it had searched for."""
+    keys = [*HARD, "curriculum.growth=1.05", "curriculum.search=1.3"]
+    _, parameters = train(tmp_path / "whole", *keys)
+    train(tmp_path / "first", *keys, "trainer.max_steps=450")
+    content, _ = storage.read(RunDirectory(tmp_path / "first").checkpoint_file)
+    (kept,) = (state for name, state in content["callbacks"].items() if name.startswith("Curriculum"))
+    assert kept["missed"]
+    _, mine = train(tmp_path / "second", *keys, f"resume={tmp_path / 'first'}")
+    assert [unequal(mine, r, parameters, r) for r in range(3)] == [[]] * 3
+    assert_same_tables(tmp_path / "second", tmp_path / "whole")
 
 
 def test_the_tests_without_success_are_counted_over_a_resume(tmp_path):
@@ -407,6 +504,8 @@ def test_lines_of_a_curriculum_and_of_its_control_have_short_names():
     ("keys", "words"),
     [
         (["curriculum.growth=1"], "curriculum.growth=1: must be a number above 1"),
+        (["curriculum.search=1"], "curriculum.search=1: must be a number above 1"),
+        (["curriculum.search=1.01"], "curriculum.search=1.01: must not be below curriculum.growth=1.05"),
         (["curriculum.patience=0"], "curriculum.patience=0: must be a whole number"),
         (["curriculum.fallback=forward"], "curriculum.fallback=forward: must be back or stay"),
         (["curriculum.mixing=1.5"], "curriculum.mixing=1.5: must be a number above 0, at most 1"),
