@@ -493,8 +493,8 @@ def test_lines_of_a_curriculum_and_of_its_control_have_short_names():
         return list(labels(replicas).values())
 
     assert named("plain", "slow") == ["msgd_cr", "msgd_cr growing"]
-    assert named("slow", "fast") == ["msgd_cr growth=1.05", "msgd_cr growth=1.1"]
-    assert named("plain", "slow", "fast") == ["msgd_cr", "msgd_cr growth=1.05 growing", "msgd_cr growth=1.1 growing"]
+    assert named("slow", "fast") == ["msgd_cr growth=1.02", "msgd_cr growth=1.1"]
+    assert named("plain", "slow", "fast") == ["msgd_cr", "msgd_cr growth=1.02 growing", "msgd_cr growth=1.1 growing"]
 
 
 # -- refusals ----------------------------------------------------------------------------------------------------------
@@ -505,7 +505,10 @@ def test_lines_of_a_curriculum_and_of_its_control_have_short_names():
     [
         (["curriculum.growth=1"], "curriculum.growth=1: must be a number above 1"),
         (["curriculum.search=1"], "curriculum.search=1: must be a number above 1"),
-        (["curriculum.search=1.01"], "curriculum.search=1.01: must not be below curriculum.growth=1.05"),
+        (
+            ["curriculum.search=1.01"],
+            "curriculum.search=1.01: must not be below curriculum.growth=1.02",
+        ),
         (["curriculum.patience=0"], "curriculum.patience=0: must be a whole number"),
         (["curriculum.fallback=forward"], "curriculum.fallback=forward: must be back or stay"),
         (["curriculum.mixing=1.5"], "curriculum.mixing=1.5: must be a number above 0, at most 1"),

@@ -32,7 +32,7 @@ def curriculum_problems(cfg: DictConfig, wrong: Wrong, task: type[Task]) -> list
     search = curriculum.get("search")
     growth = curriculum.get("growth", 1)
     if search is not None and search < growth:
-        problems.append(f"curriculum.search={search}: must not be below curriculum.growth={growth}")
+        problems.append(f"curriculum.search={search}: must not be below curriculum.growth={growth} (null: no search)")
     exponent = curriculum.get("exponent", 0)
     if exponent and ("step" in cfg.optimizer or has_solver(cfg)):
         problems.append(f"curriculum.exponent={exponent}: {cfg.optimizer.name} keeps its learning rate; choose 0")
