@@ -262,8 +262,8 @@ def test_the_same_bits_again_and_neighbours_change_none():
 )
 def test_a_whole_run(overrides, tmp_path):
     """Training, success tests, diagnostics and checkpoints, as on the reference."""
-    small = ["replicas=2", "cell.hidden_size=9", "task.batch_size=4", "trainer.max_steps=4", "success.check_every=2"]
-    small += ["success.sequences=20", "callbacks.diagnostics.every=1", "callbacks.diagnostics.sequences=2"]
+    small = ["replicas=2", "cell.hidden_size=9", "task.batch_size=4", "trainer.max_steps=2", "success.check_every=1"]
+    small += ["success.sequences=4", "callbacks.diagnostics.every=2", "callbacks.diagnostics.sequences=2"]
     found = []
     names = (TRITON, TRITON_TF32, REFERENCE) if overrides == ["cell=lstm"] else (TRITON, REFERENCE)
     for name in names:  # the interpreter rounds no product

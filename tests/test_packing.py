@@ -78,7 +78,7 @@ PACKS = {
     "two layers": [["cell.layers=2"], ["cell.layers=2", "task.length=12"]],
     "lengths that grow": [
         ["experiment=reach_smoke", "trainer.max_steps=200"],
-        ["experiment=reach_smoke", "trainer.max_steps=200", "curriculum.growth=1.3", "seed=8", "curriculum.first=12"],
+        ["experiment=reach_smoke", "trainer.max_steps=200", "curriculum.search=1.3", "seed=8", "curriculum.first=12"],
         [
             "experiment=reach_smoke",
             "trainer.max_steps=200",
