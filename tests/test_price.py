@@ -458,11 +458,11 @@ def test_noise_is_a_function_of_seed_update_and_layer_and_off_in_evaluation():
     quiet = [module.network(batch.inputs, batch.length, every_step=True) for _ in range(2)]
     assert torch.equal(*quiet)
     x = torch.zeros(3, 60, 4, 9)
-    add = module.network.noise(module.population.draws())
+    add = module.network.disturbance(module.population.draws()).noise
     assert torch.equal(add(1, x), add(1, x)) and not torch.equal(add(1, x), add(2, x))
     assert add(0, x).std() == pytest.approx(0.5, rel=0.05)
     module.population.updates += 1
-    assert not torch.equal(module.network.noise(module.population.draws())(1, x), add(1, x))
+    assert not torch.equal(module.network.disturbance(module.population.draws()).noise(1, x), add(1, x))
     assert not torch.equal(module.network(batch.inputs, batch.length, (), True, None, Disturbance(add)), quiet[0])
 
 

@@ -3,7 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+import torch
 from torch import Tensor
+
+from src.directions import Draws
+from src.linalg import sent
+from src.recurrence import add_noise
+from tasks.draws import Stream, generator, kept
 
 Noise = Callable[[int, Tensor], Tensor]
 """Changes a layer's output in training; called with the layer's index, from 0 at the input, and its output RTBH."""
@@ -35,3 +42,30 @@ class Disturbance:
 
 CALM = Disturbance()
 """Outside training nothing is disturbed."""
+
+
+def noise(std: float, draws: Draws) -> Noise | None:
+    """Gaussian noise, a function of each replica's seed, its update and the layer; None where ``std`` is 0."""
+    if not std:
+        return None
+
+    def noisy(layer: int, x_RTBH: Tensor) -> Tensor:
+        return add_noise(x_RTBH, [(seed, Stream.NOISE, update, layer) for seed, update in draws], std)
+
+    return noisy
+
+
+def dropout(share: float, draws: Draws) -> Noise | None:
+    """Dropout, a function of each replica's seed, its update and the layer; None where ``share`` is 0.
+
+    The masks are drawn step after step, so that padding changes none of them.
+    """
+    if not share:
+        return None
+
+    def dropped(layer: int, x_RTBH: Tensor) -> Tensor:
+        size = x_RTBH[0].numel()
+        masks = [kept(generator(seed, Stream.DROPOUT, update, layer), size, share) for seed, update in draws]
+        return x_RTBH * sent(torch.from_numpy(np.stack(masks)), x_RTBH.device).view(x_RTBH.shape)
+
+    return dropped

@@ -9,12 +9,11 @@ from torch import Tensor, nn
 
 from src.cells import State, Weights
 from src.directions import Combination, Copies, Direction, Draws, Product, Tape
-from src.linalg import matmul, sent
+from src.linalg import matmul
 from src.network.architecture import ALL, Architecture, dense_name, layer_name, layer_suffix
-from src.network.disturbance import CALM, Disturbance, Noise
-from src.recurrence import Descent, Pass, Target, add_noise, combine, descend, learn, linear, recur
+from src.network.disturbance import CALM, Disturbance, dropout, noise
+from src.recurrence import Descent, Pass, Target, combine, descend, learn, linear, recur
 from tasks.batch import Batch
-from tasks.draws import Stream, generator, kept
 from tasks.task import Task
 
 CHUNK = 100
@@ -309,34 +308,7 @@ class Network(nn.Module):
 
     def disturbance(self, draws: Draws) -> Disturbance:
         """Noise and dropout of one update."""
-        return Disturbance(self.noise(draws), self.dropout(draws))
-
-    def dropout(self, draws: Draws) -> Noise | None:
-        """Dropout, a function of each replica's seed, its update and the layer; None: none.
-
-        The masks are drawn step after step, so that padding changes none of them.
-        """
-        share = self.architecture.dropout
-        if not share:
-            return None
-
-        def dropped(layer: int, x_RTBH: Tensor) -> Tensor:
-            size = x_RTBH[0].numel()
-            masks = [kept(generator(seed, Stream.DROPOUT, update, layer), size, share) for seed, update in draws]
-            return x_RTBH * sent(torch.from_numpy(np.stack(masks)), x_RTBH.device).view(x_RTBH.shape)
-
-        return dropped
-
-    def noise(self, draws: Draws) -> Noise | None:
-        """Gaussian noise between layers, a function of each replica's seed, its update and the layer; None: none."""
-        std = self.architecture.noise
-        if not std:
-            return None
-
-        def noisy(layer: int, x_RTBH: Tensor) -> Tensor:
-            return add_noise(x_RTBH, [(seed, Stream.NOISE, update, layer) for seed, update in draws], std)
-
-        return noisy
+        return Disturbance(noise(self.architecture.noise, draws), dropout(self.architecture.dropout, draws))
 
     # -- parameters --------------------------------------------------------------------------------------------------
 
