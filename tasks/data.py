@@ -54,7 +54,7 @@ def fresh_batch(
     tasks: Sequence[Task] | None = None,
     stream: Stream = Stream.TEST,
 ) -> Batch:
-    """One part of the success test of each replica.
+    """One part of the success test of each replica, or of the search for its next length.
 
     Args:
         replicas: seed and number of updates of each; the sequences, and their length, are a function of these.

@@ -25,7 +25,7 @@ class Stream(IntEnum):
     EVALUATION = 6  # sequences of an evaluation, and their lengths; index: nominal length
     DROPOUT = 7  # which units are dropped between layers; index: update
     SAMPLE = 8  # a text that a network writes; index 0
-    SEARCH = 9  # sequences on which lengths are tried; index: the update after which the replica goes on
+    SEARCH = 9  # sequences on which lengths are tried; index: the update after which the replica goes on or back
     RECORDS = 16  # patients: index 0: synthetic ones, a part each; 1: their folds; 2: shuffled outcomes; 3: resamples
 
 

@@ -253,6 +253,24 @@ def test_who_went_back_tries_all_lengths_but_those_that_it_missed(monkeypatch):
     assert judged(True) == 60 and tried[-1] == list(range(50, 61))
 
 
+def test_what_is_tried_is_the_replica_itself_after_it_went_back_on_its_own_draws(monkeypatch):
+    """Rows are not numbers: replica 0 has left."""
+    curriculum, population = started("replicas=3", "task.length=60", "curriculum.patience=1", *SEARCH, "seed=5")
+    population.leave(np.array([True, False, False]), "solved")
+    population.updates[:] = [10, 20, 30]
+    calls = []
+    monkeypatch.setattr(curricula, "shares", lambda *given: calls.append(given) or np.zeros(len(given[3])))
+    theta_AP = population.stack.theta_AP
+    curriculum.judge(population, np.array([False, True]), regular=True)
+    kept = theta_AP[1].clone()
+    theta_AP.add_(1)
+    curriculum.judge(population, np.array([False, False]), regular=True)
+    assert [given[2] for given in calls] == [(7, 30), (7, 30)] and [given[4] for given in calls] == [100, 100]
+    for network, task, *_ in calls:
+        row = torch.cat([p.detach().flatten() for p in network.parameters()])
+        assert torch.equal(row, kept) and task is curriculum.module.task
+
+
 def test_a_hundred_lengths_are_tried_at_most_and_the_last_length_is_not_searched_for(monkeypatch):
     judged, tried = searching(monkeypatch, lambda length: 1, *SEARCH, "task.length=3000", "curriculum.first=2000")
     assert judged(True) == 3000 and len(tried[0]) == 100 == len(set(tried[0]))
@@ -261,7 +279,7 @@ def test_a_hundred_lengths_are_tried_at_most_and_the_last_length_is_not_searched
     assert judged(True) == 3000 and tried == []
 
 
-@pytest.mark.parametrize("name", ["temporal_order", "temporal_order_3bit"])
+@pytest.mark.parametrize("name", ["temporal_order", "temporal_order_3bit", "permutation", "addition"])
 def test_lengths_are_tried_on_draws_of_their_own(name):
     """Against the network's answers to each length by itself; more lengths than go into one call."""
     task = make_task(name, length=40)
@@ -271,10 +289,12 @@ def test_lengths_are_tried_on_draws_of_their_own(name):
     module.configure_optimizers()
     module.population.begin()
     network = module.network.select([1])
+    torch.nn.init.constant_(network.b_out, 0.5)  # so that some of the sums are right
     lengths = range(17, 31)
     found = shares(network, task, (5, 700), [task.at(length) for length in lengths], 100)
     for length, share in zip(lengths, found, strict=True):
-        drawn = task.at(length).draw(length, 100, generator(5, Stream.SEARCH, 700, 0), Split.TEST)
+        own, draws = task.at(length), generator(5, Stream.SEARCH, 700, 0)
+        drawn = own.draw(own.draw_length(draws), 100, draws, Split.TEST)  # sums are stretched
         assert share == network.wrong(collate([drawn]), task).float().mean()
     assert len(set(found)) > 1
 
@@ -304,6 +324,9 @@ HARD = ["success.max_error=0.1", "curriculum.patience=1", "curriculum.growth=1.3
 HARD += ["trainer.max_steps=600", "task.length=24"]
 """Of seeds 0, 1 and 2 one solves the task, one goes back several times, and one goes on to the end of the budget."""
 
+SEARCHING = ["curriculum.growth=1.05", "curriculum.search=1.3"]
+"""The same with a search; each of the seeds tries several lengths, more than once."""
+
 
 def test_solved_is_passed_at_the_last_length_only(whole):
     directory, _, returns = whole
@@ -325,19 +348,28 @@ def test_solved_is_passed_at_the_last_length_only(whole):
     [
         [],
         ["curriculum.mixing=0.8", "curriculum.first=13"],
-        ["curriculum.growth=1.05", "curriculum.search=1.3"],
+        SEARCHING,
         ["cell=lstm", "optimizer=adam", "curriculum.exponent=0", "optimizer.lr=0.01"],
         ["task=addition", "~task.positions", "success.max_error=0.3"],
     ],
     ids=" ".join,
 )
-def test_replicas_never_touch(tmp_path, whole, keys):
+def test_replicas_never_touch(tmp_path, whole, keys, monkeypatch):
     """Law 1, bit for bit: each replica alone = the same among others at other stages; at 1 and 2 threads."""
+    searches = []
+    nearest = Curriculum.nearest
+
+    def counted(self, population, replica, lengths):
+        searches.append((replica, len(lengths)))
+        return nearest(self, population, replica, lengths)
+
+    monkeypatch.setattr(Curriculum, "nearest", counted)
     own = [*HARD, *keys]
-    if keys:
+    if keys and keys != SEARCHING:
         own.append("trainer.max_steps=300")
     together = tmp_path / "together" if keys else whole[0]
     parameters = train(together, *own, "threads=2")[1] if keys else whole[1]
+    assert {replica for replica, lengths in searches if lengths > 1} == ({0, 1, 2} if keys == SEARCHING else set())
     for seed in (1, 2):
         alone = tmp_path / f"{seed}"
         _, mine = train(alone, *own, "replicas=1", f"seed={seed}", "threads=1")
@@ -357,7 +389,7 @@ def test_a_resumed_run_is_the_same_run(tmp_path, whole, stop):
 
 def test_lengths_that_were_missed_are_known_after_a_resume(tmp_path):
     """Stopped after a replica went back from a length that it had searched for."""
-    keys = [*HARD, "curriculum.growth=1.05", "curriculum.search=1.3"]
+    keys = [*HARD, *SEARCHING]
     _, parameters = train(tmp_path / "whole", *keys)
     train(tmp_path / "first", *keys, "trainer.max_steps=450")
     content, _ = storage.read(RunDirectory(tmp_path / "first").checkpoint_file)

@@ -32,7 +32,7 @@ NEARLY = 3
 """A length is nearly right if at most this many times the errors of a passed test are made there."""
 
 CANDIDATES = 100
-"""Lengths that are tried at most before a replica goes on."""
+"""Lengths that are tried at most before a replica goes on; of more, so many, evenly."""
 
 
 def longer(length: int, growth: float, last: int) -> int:
@@ -149,7 +149,8 @@ class Curriculum(pl.Callback):
         self.waited[replica] = 0
         if replica in self.passed:
             self.go_back(population, replica)
-            self.missed.setdefault(replica, []).append(int(self.length[replica]))
+            if self.search is not None:
+                self.missed.setdefault(replica, []).append(int(self.length[replica]))
             self.length[replica] = self.next_length(population, replica)
 
     def next_length(self, population: Population, replica: int) -> int:
@@ -174,7 +175,8 @@ class Curriculum(pl.Callback):
     def nearest(self, population: Population, replica: int, lengths: list[int]) -> int:
         """The longest of some lengths that a replica answers nearly right, or the one where it is wrong least often.
 
-        A network that has learned one length may be right at some of the next, and wrong at those between.
+        A network that has learned one length may be right at some of the next, and wrong at those between. Where the
+        task stretches its lengths, each is tried at one of those that it is stretched to.
         """
         few = np.linspace(0, len(lengths) - 1, min(len(lengths), CANDIDATES)).round().astype(int)
         tried = [lengths[index] for index in few]

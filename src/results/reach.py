@@ -1,8 +1,9 @@
-"""How far replicas came whose lengths grow: the share of them that passed each length, and after how many updates."""
+"""How far replicas came whose lengths grow: the share of them that passed a length, and after how many updates."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
 from src.results.collect import Config, Replica, by_config
@@ -14,39 +15,51 @@ def growing(replicas: Sequence[Replica]) -> list[Replica]:
     return [replica for replica in replicas if set(STAGED) <= set(replica.together.columns)]
 
 
-def at_each_length(replicas: Sequence[Replica]) -> list[Replica]:
-    """Each replica once for each length of its curriculum, as if that length had been the whole task.
+MOST = 60
+"""Lengths of a curve at most."""
 
-    Lengths are those that some replica of its configuration was tested on, and the last one. What comes out can be
-    pooled like any other replicas: one population gives a whole curve of success against length.
+
+def at_each_length(replicas: Sequence[Replica]) -> list[Replica]:
+    """Each replica once for each of some lengths, as if whoever came that far, or farther, had solved the task.
+
+    What comes out can be pooled like any other replicas: one population gives a whole curve. It is one of how far they
+    came: a replica need not have been tested on a length that is shorter than the one that it passed.
 
     Args:
         replicas: of :func:`growing`.
     """
+    common = lengths_of(replicas)
     found = []
     for config, alike in by_config(replicas).items():
         values = dict(config)
-        lengths = {int(values["task.length"])}
-        for replica in alike:
-            lengths.update(replica.history["length"].dropna().astype(int))
-        for length in sorted(lengths):
+        last = int(values["task.length"])
+        for length in [*(length for length in common if length < last), last]:
             own = Config((values | {"task.length": length}).items())
             found += [replace(replica, config=own, outcome=_outcome(replica, length)) for replica in alike]
     return found
 
 
+def lengths_of(replicas: Sequence[Replica]) -> list[int]:
+    """Lengths on which some replica was tested, the same for all that are compared; of many, :data:`MOST`, evenly."""
+    tested = {int(length) for replica in replicas for length in replica.curve("length")[:, 0] if length == length}
+    lengths = sorted(tested)
+    few = np.linspace(0, len(lengths) - 1, min(len(lengths), MOST)).round().astype(int)
+    return [lengths[index] for index in few]
+
+
 def _outcome(replica: Replica, length: int) -> dict[str, object]:
-    """The row of a replica if this length had been the task's."""
+    """The row of a replica if to come to this length had been the task."""
     updates = passed_at(replica, length)
     return replica.outcome | {"length": length, "solved": updates is not None, "solved_at": updates}
 
 
 def passed_at(replica: Replica, length: int) -> int | None:
-    """Updates after which a replica had passed a length; None: it has not."""
-    passed = replica.history.loc[replica.history["reached"] >= length, "step"]
+    """Updates after which a replica had passed this length or a longer one; None: it has not."""
+    steps, reached = replica.curve("step", "reached").astype(float).T
+    passed = np.flatnonzero(reached >= length)
     if len(passed):
-        return int(passed.iloc[0])
-    reached = replica.outcome["reached"]
-    if pd.isna(reached) or reached < length:
+        return int(steps[passed[0]])
+    furthest = replica.outcome["reached"]
+    if pd.isna(furthest) or furthest < length:
         return None
     return int(replica.outcome["updates"])  # in the test at the end

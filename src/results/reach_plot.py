@@ -1,4 +1,4 @@
-"""Figure of a curriculum: the longest length passed against updates, and the share that passed each length."""
+"""Figure of a curriculum: the longest length passed against updates, and the share that came so far."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -34,7 +34,12 @@ def reach(replicas: Sequence[Replica]) -> Figure:
             _draw_shares(right, alike, lines.colour(name))
         left.set(title=f"{words(task)}, {words(cell)}", xlabel="updates", ylabel="longest length passed (steps)")
         left.set(yscale="log", xlim=(0, None))
-        right.set(xlabel="length T (steps)", ylabel="share of replicas that passed T", xscale="log", ylim=(-0.04, 1.04))
+        right.set(
+            xlabel="length T (steps)",
+            ylabel="share of replicas that passed T or more",
+            xscale="log",
+            ylim=(-0.04, 1.04),
+        )
         for axis in (left.yaxis, right.xaxis):
             axis.set_major_locator(LogLocator(subs=TICKS))
             axis.set_major_formatter(ScalarFormatter())

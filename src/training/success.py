@@ -74,7 +74,7 @@ class SuccessTest:
 
 
 def shares(network: Network, task: Task, place: tuple[int, int], tasks: Sequence[Task], sequences: int) -> np.ndarray:
-    """Share of wrong answers of one replica at each of some lengths, all on the same draws.
+    """Share of wrong answers of one replica at each of some lengths.
 
     Args:
         network: of this replica alone.
