@@ -113,15 +113,14 @@ def started(*overrides):
 @pytest.mark.parametrize("fallback", ["back", "stay"])
 @pytest.mark.parametrize("method", ["msgd_cr", "adam"])
 def test_stages_against_a_plain_script(fallback, method):
-    """Random outcomes of 90 tests: stages, learning rates, parameters and Adam's moments of each replica."""
+    """Random outcomes of 60 tests: stages, learning rates, parameters and Adam's moments of each replica."""
     exponent = 1.5 if method == "msgd_cr" else 0
     keys = [f"optimizer={method}", "replicas=4", "curriculum.patience=3", f"curriculum.fallback={fallback}"]
     curriculum, population = started(*keys, f"curriculum.exponent={exponent}", "task.length=14")
     stack, draws = population.stack, np.random.default_rng(0)
     lengths = [10, 11, 13, 14]
-    stage, waited, record, in_vain, returns = [0] * 4, [0] * 4, [-1] * 4, [0] * 4, 0
-    kept = [[], [], [], []]
-    for _ in range(90):
+    stage, waited, kept, returns = [0] * 4, [0] * 4, [None] * 4, 0
+    for _ in range(60):
         stack.grad_AP.copy_(torch.from_numpy(draws.normal(size=stack.grad_AP.shape)))
         stack.optimizer.step()
         before = {"theta": stack.theta_AP.clone(), **{n: m.clone() for n, m in stack.rows().memory.items()}}
@@ -131,23 +130,16 @@ def test_stages_against_a_plain_script(fallback, method):
         expected = {name: value.clone() for name, value in before.items()}
         for r in range(4):
             if passed[r]:
-                if stage[r] > record[r]:
-                    record[r], in_vain[r] = stage[r], 0
-                assert population.last["reached"][r] == lengths[record[r]]
-                kept[r].append((stage[r], {name: value[r].clone() for name, value in before.items()}))
+                assert population.last["reached"][r] == lengths[stage[r]]
                 stage[r], waited[r] = min(stage[r] + 1, 3), 0
+                kept[r] = {name: value[r].clone() for name, value in before.items()}
                 continue
             waited[r] += 1
             if waited[r] == 3:
                 waited[r] = 0
-                if kept[r] and fallback == "back":
+                if kept[r] is not None and fallback == "back":
                     returns += 1
-                    further = min(in_vain[r], len(kept[r]) - 1)
-                    kept[r] = kept[r][: len(kept[r]) - further]
-                    in_vain[r] += 1
-                    last, values = kept[r][-1]
-                    stage[r] = min(last + 1, 3)
-                    for name, value in values.items():
+                    for name, value in kept[r].items():
                         expected[name][r] = value
         after = {"theta": stack.theta_AP, **stack.rows().memory}
         assert after.keys() == expected.keys() and len(after) == (1 if method == "msgd_cr" else 3)
@@ -248,42 +240,17 @@ def test_where_none_is_nearly_right_it_goes_on_to_the_least_wrong_and_the_longes
     assert judged(True) == 14
 
 
-def test_who_went_back_leaves_out_what_it_missed_and_looks_half_as_far(monkeypatch):
-    wrong = {22: 0.5, 23: 0.6, 24: 0.7, 25: 0.4, 26: 0.8, 30: 0.3, 21: 0.2}
+def test_who_went_back_tries_all_lengths_but_those_that_it_missed(monkeypatch):
+    wrong = {22: 0.5, 23: 0.6, 24: 0.7, 25: 0.4, 26: 0.8, 27: 0.9, 28: 0.9, 29: 0.9, 30: 0.3, 21: 0.2}
     judged, tried = searching(monkeypatch, lambda length: wrong.get(length, 0.9), *SEARCH, "curriculum.first=20")
     assert judged(True) == 30 and tried.pop() == list(range(22, 31))
-    assert judged(False) == 21 and tried.pop() == list(range(21, 26))  # a step will do now
-    assert judged(False) == 22 and tried.pop() == [22, 23]
-    assert judged(False) == 21 and tried == []  # both are missed: it begins anew
-    assert judged(False) == 25 and tried.pop() == [22, 23, 24, 25]
-    assert judged(True) == 30 and tried[-1] == list(range(28, 39))
-    assert judged(True) == 45 and judged(True) == 60 and tried[-1] == list(range(50, 61))
-
-
-def test_who_goes_back_in_vain_goes_back_one_stage_further_each_time(monkeypatch):
-    """Until it comes farther than before; what it passes again on its way is kept like all else."""
-    judged, _ = searching(monkeypatch, lambda length: length / 100, *SEARCH, "curriculum.search=1.1")
-    lengths = [judged(True) for _ in range(6)]
-    assert lengths == [11, 13, 15, 17, 19, 21]  # 10 to 19 are passed
-    assert judged(False) == 20  # from 19
-    assert judged(False) == 19  # from 17
-    assert judged(True) == 21
-    assert judged(False) == 17  # from 15, two stages before the 19
-    assert [judged(True) for _ in range(2)] == [19, 21]
-    assert judged(False) == 15  # from 13, three stages before
-    assert [judged(True) for _ in range(4)] == [17, 19, 21, 24]
-    assert judged(False) == 22  # from 21, which is farther than 19: it is counted anew
-
-
-def test_so_many_stages_are_kept_and_no_more(monkeypatch):
-    monkeypatch.setattr(curricula, "KEPT", 3)
-    curriculum, population = started("replicas=1", "task.length=60", "curriculum.patience=1")
-    for _ in range(6):
-        curriculum.judge(population, np.array([True]), regular=True)
-    assert [stage.length for stage in curriculum.passed[0]] == [15, 17, 19]
-    for _ in range(9):
-        curriculum.judge(population, np.array([False]), regular=True)
-    assert curriculum.length.tolist() == [17] and len(curriculum.passed[0]) == 1
+    assert judged(False) == 21 and tried.pop() == list(range(21, 30))  # a step will do now
+    assert judged(False) == 25 and tried.pop() == list(range(22, 30))
+    for _ in range(7):
+        judged(False)
+    assert judged(False) == 30  # all were missed: it begins anew
+    assert judged(True) == 45 and tried[-1] == list(range(33, 46))
+    assert judged(True) == 60 and tried[-1] == list(range(50, 61))
 
 
 def test_what_is_tried_is_the_replica_itself_after_it_went_back_on_its_own_draws(monkeypatch):
@@ -333,13 +300,9 @@ def test_lengths_are_tried_on_draws_of_their_own(name):
 
 
 def test_a_checkpoint_of_before_lengths_were_searched_for_goes_on():
-    curriculum, population = started("task.length=14", "replicas=2", "curriculum.patience=1")
-    rows = {"theta": torch.full_like(population.stack.theta_AP[1:], 2.0)}
-    curriculum.load_state_dict({"stage": [0, 2], "waited": [1, 0], "passed": {1: rows}})
+    curriculum, _ = started("task.length=14", "replicas=2")
+    curriculum.load_state_dict({"stage": [0, 2], "waited": [1, 0], "passed": {}})
     assert curriculum.length.tolist() == [10, 13] and curriculum.waited.tolist() == [1, 0]
-    curriculum.judge(population, np.array([False, False]), regular=True)
-    assert (population.stack.theta_AP[1] == 2).all() and (population.stack.theta_AP[0] != 2).any()
-    assert curriculum.length.tolist() == [10, 13] and curriculum.passed[1][0].length == 11
 
 
 # -- whole runs --------------------------------------------------------------------------------------------------------
@@ -431,7 +394,7 @@ def test_lengths_that_were_missed_are_known_after_a_resume(tmp_path):
     train(tmp_path / "first", *keys, "trainer.max_steps=450")
     content, _ = storage.read(RunDirectory(tmp_path / "first").checkpoint_file)
     (kept,) = (state for name, state in content["callbacks"].items() if name.startswith("Curriculum"))
-    assert any(stage["missed"] for stages in kept["passed"].values() for stage in stages)
+    assert kept["missed"]
     _, mine = train(tmp_path / "second", *keys, f"resume={tmp_path / 'first'}")
     assert [unequal(mine, r, parameters, r) for r in range(3)] == [[]] * 3
     assert_same_tables(tmp_path / "second", tmp_path / "whole")

@@ -1,6 +1,6 @@
 """A curriculum of lengths: each replica begins with short sequences and goes on to longer ones when it passes."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from math import ceil
 from typing import Any
 
@@ -31,9 +31,6 @@ TRIED = 100
 NEARLY = 3
 """A length is nearly right if at most this many times the errors of a passed test are made there."""
 
-KEPT = 20
-"""Stages that are kept of a replica at most: so far back it can go."""
-
 CANDIDATES = 100
 """Lengths that are tried at most before a replica goes on; of more, so many, evenly."""
 
@@ -51,21 +48,6 @@ def growing(first: int, last: int, growth: float) -> list[int]:
     return lengths
 
 
-@dataclass
-class Passed:
-    """A replica as it was when it passed a stage.
-
-    Args:
-        length: of the stage.
-        rows: its parameters, and its rows of the optimizer's memory.
-        missed: lengths that it went on to from here, and did not pass.
-    """
-
-    length: int
-    rows: dict[str, Tensor]
-    missed: list[int] = field(default_factory=list)
-
-
 class Curriculum(pl.Callback):
     """Lengthens the sequences of each replica whenever it passes the success test at its own length.
 
@@ -79,8 +61,8 @@ class Curriculum(pl.Callback):
             and goes on to the longest that it answers nearly right, see :meth:`nearest`. None: always to the shortest.
         patience: tests without success after which a replica goes back.
         fallback: ``back``: to its parameters, and its rows of the optimizer's memory, as they were when it passed the
-            stage before, and to those of one stage further each time that this is in vain; in the first stage there are
-            none, and it stays. ``stay``: it never goes back.
+            stage before; in the first stage there are none, and it stays. With a search it goes on to another length
+            then. ``stay``: it never goes back.
         mixing: each mini-batch's length is drawn from [mixing * L, L]; 1: it is L. Tests are at L.
         exponent: of the learning rate, lr * (reference / L) ** exponent; 0: constant.
         reference: length at which the learning rate is lr; None: the first.
@@ -114,8 +96,8 @@ class Curriculum(pl.Callback):
         replicas = len(module.population.seeds)
         self.length = np.full(replicas, self.begin)
         self.waited = np.zeros(replicas, dtype=int)  # tests without success
-        self.returns = np.zeros(replicas, dtype=int)  # how often it went back since it came farther than before
-        self.passed: dict[int, list[Passed]] = {}  # the stages that a replica may go back to, the last one last
+        self.passed: dict[int, dict[str, Tensor]] = {}  # what is kept of a replica, as it was when it passed
+        self.missed: dict[int, list[int]] = {}  # lengths from which a replica went back since it passed
         module.population.noted = STAGED
 
     def on_train_start(self, trainer: pl.Trainer, module: Training) -> None:  # type: ignore[override]
@@ -143,51 +125,51 @@ class Curriculum(pl.Callback):
         replicas = list(population.live)
         last_A = self.length[replicas] == self.last
         for replica, passed in zip(replicas, passed_A, strict=True):
-            farther = passed and not self.length[replica] <= population.last["reached"][replica]
-            if farther:
+            if passed:
                 population.last["reached"][replica] = self.length[replica]
             if regular:
-                self.move(population, replica, bool(passed), bool(farther))
+                self.move(population, replica, bool(passed))
         self.set_rates(population)
         return passed_A & last_A
 
     # -- stages ------------------------------------------------------------------------------------------------------
 
-    def move(self, population: Population, replica: int, passed: bool, farther: bool) -> None:
+    def move(self, population: Population, replica: int, passed: bool) -> None:
         """Moves a replica on to the next stage if it passed, or back if it has waited for too long."""
         if passed:
             self.waited[replica] = 0
-            if farther:
-                self.returns[replica] = 0
-            self.keep(population, replica)
+            self.missed.pop(replica, None)
+            if self.fallback == BACK:
+                self.keep(population, replica)
             self.length[replica] = self.next_length(population, replica)
             return
         self.waited[replica] += 1
         if self.waited[replica] < self.patience:
             return
         self.waited[replica] = 0
-        if self.fallback == BACK and replica in self.passed:
+        if replica in self.passed:
             self.go_back(population, replica)
+            if self.search is not None:
+                self.missed.setdefault(replica, []).append(int(self.length[replica]))
             self.length[replica] = self.next_length(population, replica)
 
     def next_length(self, population: Population, replica: int) -> int:
-        """The length to go on to from the stage that a replica passed.
+        """The length after the longest that a replica has passed.
 
-        From where it missed others, those are left out, shorter ones than ``growth`` asks for will do, and the longest
-        is half as far each time.
+        From where it went back it does not go at once again, and then shorter lengths than ``growth`` asks for will do.
         """
-        stage = self.passed[replica][-1]
-        shortest = longer(stage.length, self.growth, self.last)
+        reached = int(population.last["reached"][replica])
+        shortest = longer(reached, self.growth, self.last)
         if self.search is None:
             return shortest
-        if stage.missed:
-            shortest = min(stage.length + 1, self.last)
-        factor = 1 + (self.search - 1) / 2 ** len(stage.missed)
-        longest = longer(stage.length, factor, self.last)
-        lengths = [length for length in range(shortest, longest + 1) if length not in stage.missed]
+        missed = self.missed.get(replica, [])
+        if missed:
+            shortest = min(reached + 1, self.last)
+        longest = longer(reached, self.search, self.last)
+        lengths = [length for length in range(shortest, longest + 1) if length not in missed]
         if not lengths:
-            stage.missed.clear()
-            return shortest
+            missed.clear()
+            return longest
         return self.nearest(population, replica, lengths)
 
     def nearest(self, population: Population, replica: int, lengths: list[int]) -> int:
@@ -209,19 +191,12 @@ class Curriculum(pl.Callback):
     def keep(self, population: Population, replica: int) -> None:
         """Keeps a copy of a replica's parameters, and of its rows of the optimizer's memory."""
         row = population.stack.rows().take([population.live.index(replica)])
-        stage = Passed(int(self.length[replica]), {THETA: row.theta_AP, **row.memory})
-        self.passed[replica] = [*self.passed.get(replica, []), stage][-KEPT:]
+        self.passed[replica] = {THETA: row.theta_AP, **row.memory}
 
     def go_back(self, population: Population, replica: int) -> None:
-        """Puts a replica back to a stage that it passed: each time in vain, one stage further."""
-        stages = self.passed[replica]
-        stages[-1].missed.append(int(self.length[replica]))
-        further = min(int(self.returns[replica]), len(stages) - 1)
-        self.passed[replica] = stages[: len(stages) - further]
-        self.returns[replica] += 1
+        """Puts a replica back to what was kept of it."""
         rows = population.stack.rows()
-        kept = self.passed[replica][-1].rows
-        memory = {name: value.to(rows.theta_AP.device) for name, value in kept.items()}
+        memory = {name: value.to(rows.theta_AP.device) for name, value in self.passed[replica].items()}
         theta_AP = memory.pop(THETA)
         row = rows.take([population.live.index(replica)])
         rows.put(replace(row, theta_AP=theta_AP, memory=memory))
@@ -243,23 +218,15 @@ class Curriculum(pl.Callback):
         return {
             "length": self.length.tolist(),
             "waited": self.waited.tolist(),
-            "returns": self.returns.tolist(),
-            "passed": {replica: [vars(stage) for stage in stages] for replica, stages in self.passed.items()},
+            "passed": self.passed,
+            "missed": self.missed,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        state = self.translated(state) if "stage" in state else state
+        if "stage" in state:  # of before there was a search: stages are counted from 0
+            lengths = growing(self.begin, self.last, self.growth)
+            state = state | {"length": [lengths[stage] for stage in state["stage"]], "missed": {}}
         self.length = np.array(state["length"])
         self.waited = np.array(state["waited"])
-        self.returns = np.array(state["returns"])
-        self.passed = {replica: [Passed(**stage) for stage in stages] for replica, stages in state["passed"].items()}
-
-    def translated(self, state: dict[str, Any]) -> dict[str, Any]:
-        """The state in a checkpoint of before there was a search: stages are counted, and the last one is kept."""
-        lengths = growing(self.begin, self.last, self.growth)
-        kept = {}
-        for replica, rows in state["passed"].items():
-            before = max(state["stage"][replica] - 1, 0)
-            kept[replica] = [{"length": lengths[before], "rows": rows}]
-        length = [lengths[stage] for stage in state["stage"]]
-        return {"length": length, "waited": state["waited"], "returns": [0] * len(length), "passed": kept}
+        self.passed = state["passed"]
+        self.missed = state["missed"]

@@ -16,9 +16,6 @@ from src.results.style import COLOURS, MARKERS, draw_rates
 
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "reach"
 
-BUDGET = 60_000
-"""Updates that each replica has made whose lengths grow; some have made more."""
-
 SINGLE_BUDGET = 100_000
 """Updates of those that are trained at one length from the beginning."""
 
@@ -26,9 +23,12 @@ TICKS = (50, 100, 200, 400, 700, 1000)
 AROUND = 30
 """Lengths on both sides of the last one of which the inset shows each."""
 
+NO_SEARCH = "no_search"
+"""The run of MSGD-CR that always takes the next length, a twentieth longer."""
+
 
 def passed_shares(passed: pd.DataFrame, budget: int, lengths: Iterable[float]) -> pd.DataFrame:
-    """Share of replicas that passed each of some lengths within a budget, with Wilson's 95 % interval.
+    """Share of replicas that passed each of some lengths, or a longer one, within a budget; Wilson's 95 % interval.
 
     Args:
         passed: a row per replica and length that it passed first after so many ``updates``; ``replicas`` of its run.
@@ -45,23 +45,22 @@ def passed_shares(passed: pd.DataFrame, budget: int, lengths: Iterable[float]) -
 
 
 def reach(command: str, folder: Path = FOLDER) -> Figure:
-    """Left the longest length that each replica passed, right the share that passed each, beside single lengths."""
-    passed = pd.read_csv(folder / "passed.csv")
-    passed = passed[passed["run"].isin(METHODS)]
+    """Left the longest length that each replica passed, right the share that came so far, beside single lengths."""
+    every = pd.read_csv(folder / "passed.csv")
+    passed = every[every["run"].isin(METHODS)]
     figure = Figure(figsize=(10.6, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    lengths = sorted(passed["length"].dropna().unique())
-    draw_ways(left, passed[passed["optimizer"] == "msgd_cr"])
+    lengths = sorted(every["length"].dropna().unique())
+    draw_ways(left, passed[passed["run"] == "msgd_cr"])
     draw_single(right, rates_within(pd.read_csv(SINGLE), SINGLE_BUDGET))
-    budgets = {method: int(own["budget"].iloc[0]) for method, own in passed.groupby("optimizer")}
     for number, (method, name) in enumerate(METHODS.items()):
-        table = passed_shares(passed[passed["optimizer"] == method], budgets[method], lengths)
-        label = f"{name}, growing, {budgets[method] // 1000} 000 updates"
-        right.plot(table["length"], table["rate"], color=COLOURS[number], lw=2, label=label)
-        right.fill_between(table["length"], table["ci_low"], table["ci_high"], color=COLOURS[number], alpha=0.12, lw=0)
-    left.set(title="MSGD-CR, a line per replica", xlabel="updates", ylabel="longest length passed (steps)")
-    left.set(yscale="log", xlim=(0, budgets["msgd_cr"]))
-    right.set(title="success against length", xlabel="length T (steps)", ylabel="share of ten replicas")
+        draw_shares(right, passed[passed["run"] == method], lengths, f"{name}, growing", number)
+    without = every[every["run"] == NO_SEARCH]
+    draw_shares(right, without, lengths, "MSGD-CR, growing without search", number, ls="--", lw=1)
+    budget = int(passed["budget"].max())
+    left.set(title="MSGD-CR, growing, a line per replica", xlabel="updates", ylabel="longest length passed (steps)")
+    left.set(yscale="log", xlim=(0, passed["updates"][passed["run"] == "msgd_cr"].max() * 1.03))
+    right.set(title="how far they come", xlabel="length T (steps)", ylabel="share of ten that passed T or more")
     right.set(xscale="log", xlim=(45, 1100), ylim=(-0.04, 1.04))
     for axis in (left.yaxis, right.xaxis):
         axis.set_major_locator(FixedLocator(TICKS))
@@ -72,12 +71,22 @@ def reach(command: str, folder: Path = FOLDER) -> Figure:
     right.grid(alpha=0.3)
     right.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     caption = (
-        "Temporal order, 50 tanh units, ten seeds (0-9), 95 % intervals. Growing: spectral start, momentum, a "
-        "twentieth longer whenever a length is passed.\n"
+        "Temporal order, 50 tanh units, ten seeds (0-9), 95 % intervals. Growing: spectral start, momentum, at most "
+        f"{budget // 1000} 000 updates.\n"
         "Single: smart start, no momentum, one length from the beginning, "
         f"{SINGLE_BUDGET // 1000} 000 updates. Commits: results/README.md."
     )
     return captioned(figure, caption, command)
+
+
+def draw_shares(
+    axis: Axes, passed: pd.DataFrame, lengths: Iterable[float], label: str, number: int, ls: str = "-", lw: float = 2
+) -> None:
+    """Draws the share of replicas that came to each length within their budget; an interval around a solid line."""
+    table = passed_shares(passed, int(passed["budget"].iloc[0]), lengths)
+    axis.plot(table["length"], table["rate"], color=COLOURS[number], lw=lw, ls=ls, label=label)
+    if ls == "-":
+        axis.fill_between(table["length"], table["ci_low"], table["ci_high"], color=COLOURS[number], alpha=0.12, lw=0)
 
 
 def draw_ways(axis: Axes, passed: pd.DataFrame) -> None:
