@@ -21,7 +21,7 @@ SINGLE_BUDGET = 100_000
 
 TICKS = (50, 100, 200, 400, 700, 1000)
 AROUND = 30
-"""Lengths on both sides of the last one of which the inset shows each."""
+"""Lengths on both sides of the last one of which the right panel shows each."""
 
 NO_SEARCH = "no_search"
 """The run of MSGD-CR that always takes the next length, a twentieth longer."""
@@ -54,10 +54,11 @@ def reach(command: str, folder: Path = FOLDER) -> Figure:
     draw_ways(left, passed[passed["run"] == "msgd_cr"])
     draw_single(right, rates_within(pd.read_csv(SINGLE), SINGLE_BUDGET))
     for number, (method, name) in enumerate(METHODS.items()):
-        draw_shares(right, passed[passed["run"] == method], lengths, f"{name}, growing", number)
+        own = passed[passed["run"] == method]
+        thousands = int(own["budget"].iloc[0]) // 1000
+        draw_shares(right, own, lengths, f"{name}, growing, {thousands} 000 updates", number)
     without = every[every["run"] == NO_SEARCH]
     draw_shares(right, without, lengths, "MSGD-CR, growing without search", number, ls="--", lw=1)
-    budget = int(passed["budget"].max())
     left.set(title="MSGD-CR, growing, a line per replica", xlabel="updates", ylabel="longest length passed (steps)")
     left.set(yscale="log", xlim=(0, passed["updates"][passed["run"] == "msgd_cr"].max() * 1.03))
     right.set(title="how far they come", xlabel="length T (steps)", ylabel="share of ten that passed T or more")
@@ -71,8 +72,7 @@ def reach(command: str, folder: Path = FOLDER) -> Figure:
     right.grid(alpha=0.3)
     right.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     caption = (
-        "Temporal order, 50 tanh units, ten seeds (0-9), 95 % intervals. Growing: spectral start, momentum, at most "
-        f"{budget // 1000} 000 updates.\n"
+        "Temporal order, 50 tanh units, ten seeds (0-9), 95 % intervals. Growing: spectral start, momentum.\n"
         "Single: smart start, no momentum, one length from the beginning, "
         f"{SINGLE_BUDGET // 1000} 000 updates. Commits: results/README.md."
     )
@@ -105,13 +105,13 @@ def draw_single(axis: Axes, rates: pd.DataFrame) -> None:
 
 
 def own_length_only(command: str, folder: Path = FOLDER) -> Figure:
-    """Wrong answers at other lengths, of a network that has learned 1000 steps; each length close to it."""
+    """Wrong answers at other lengths, of networks that have learned 1000 steps; each length close to it."""
     errors = pd.read_csv(folder / "evaluation.csv")
     figure = Figure(figsize=(10.6, 3.8), layout="constrained")
     far, near = figure.subplots(1, 2, width_ratios=(1.2, 1), sharey=True)
     last = 1000
     for number, (seed, own) in enumerate(errors.groupby("seed")):
-        look = {"color": COLOURS[number], "lw": 1, "marker": ".", "ms": 4, "label": f"seed {seed}"}
+        look = {"color": f"C{number}", "lw": 1, "marker": ".", "ms": 4, "label": f"seed {seed}"}
         own = own.sort_values("length")
         close = own["length"].between(last - AROUND, last + AROUND)
         coarse = own[~close | (own["length"] == last)]
@@ -122,6 +122,6 @@ def own_length_only(command: str, folder: Path = FOLDER) -> Figure:
     for axis in (far, near):
         axis.axhline(75, color="0.6", ls=":", lw=1)
         axis.grid(alpha=0.3)
-    far.legend(frameon=False, fontsize=8)
-    caption = "A network that has solved 1000 steps, at other lengths; 1000 sequences each. Dotted: guessing."
+    near.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    caption = "Networks that have solved 1000 steps, at other lengths; 1000 sequences each. Dotted: guessing."
     return captioned(figure, caption, command)
