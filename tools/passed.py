@@ -26,8 +26,10 @@ def rows(name: str, run: RunDirectory, commit: str) -> pd.DataFrame:
     for replica in results.itertuples():
         own = history[history["seed"] == replica.seed].dropna(subset=["reached"])
         first = own.groupby("reached")["step"].min()
-        steps = [(int(length), int(step)) for length, step in first.items()] or [(None, None)]
-        for length, step in steps:
+        steps = [(int(length), int(step)) for length, step in first.items()]
+        if not pd.isna(replica.reached) and replica.reached not in first.index:
+            steps.append((int(replica.reached), int(replica.updates)))  # in the test at the end
+        for length, step in steps or [(None, None)]:
             place = [name, replica.optimizer, replica.cell, replica.seed, length, step]
             found.append([*place, budget, len(results), commit])
     table = pd.DataFrame(found, columns=COLUMNS)
