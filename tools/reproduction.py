@@ -544,6 +544,22 @@ def _area(row: pd.Series) -> str:
     return f"{fraction(row['auc'], 3)} ({low} to {high})"
 
 
+# -- text --------------------------------------------------------------------------------------------------------------
+
+
+def text_omega() -> list[str]:
+    """Bits per character for each α, constant and falling, and of how many seeds they are fewer than without Ω."""
+    replicas = read("text_omega").assign(bits=lambda table: table["test_loss"] / np.log(2))
+    without = _of(replicas, optimizer="msgd_c").set_index("seed")["bits"]
+    rows = []
+    for (alpha, decay), own in replicas.groupby(["optimizer.alpha", "optimizer.alpha_decay"], dropna=False):
+        bits = own.set_index("seed")["bits"]
+        words = f"α = {alpha:g}{'' if np.isnan(decay) else ', falling'}" if alpha else "no Ω (MSGD-C)"
+        fewer = f"{(bits < without).sum()} of {len(bits)}" if alpha else NOT_RUN
+        rows.append([words, fraction(bits.median(), 3), f"{fraction(bits.min(), 3)}–{fraction(bits.max(), 3)}", fewer])
+    return markdown(["", "bits, median of five", "range", "fewer than without Ω"], rows)
+
+
 TABLES: dict[str, Callable[[], list[str]]] = {
     "intervals_of_ten": intervals_of_ten,
     "smart_start": smart_start,
@@ -568,6 +584,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "reach": reach,
     "reach_settings": reach_settings,
     "records": records,
+    "text_omega": text_omega,
 }
 """What makes the table of each name."""
 
