@@ -31,7 +31,7 @@ def test_every_table_is_printed():
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_every_result_is_there_seed_by_seed_and_says_its_commit(folder):
-    replicas = pd.read_csv(ROOT / "results" / folder / "replicas.csv")
+    replicas = pd.read_csv(ROOT / "results" / folder / "replicas.csv", dtype={"commit": str})
     assert replicas["commit"].str.fullmatch("[0-9a-f]{7}").all()
     assert replicas["seed"].notna().all() and f"`{folder}`" in (ROOT / "results" / "README.md").read_text()
 
