@@ -510,6 +510,12 @@ def test_a_report_of_a_curriculum_has_its_table_and_figure(tmp_path, whole, caps
     assert "longest length passed" in capsys.readouterr().out
 
 
+def test_a_curriculum_that_nobody_has_begun_to_climb_is_drawn(tmp_path, capsys):
+    train(tmp_path / "run", "trainer.max_steps=50")
+    report([tmp_path / "run"], tmp_path)
+    assert "cannot be drawn" not in capsys.readouterr().out and (tmp_path / "reach.png").is_file()
+
+
 def test_lines_of_a_curriculum_and_of_its_control_have_short_names():
     """Beside a run without a curriculum one word tells the other; two curricula are told apart by what differs."""
     names = {}

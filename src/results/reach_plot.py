@@ -10,7 +10,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from src.results.collect import Replica
 from src.results.rates import success_rates
-from src.results.reach import at_each_length
+from src.results.reach import at_each_length, lengths_of
 from src.results.style import Lines, legend, panels, words
 
 TICKS = (1.0, 2.0, 5.0)
@@ -33,7 +33,8 @@ def reach(replicas: Sequence[Replica]) -> Figure:
             drawn[name] = _draw_replicas(left, alike, lines.colour(name))
             _draw_shares(right, alike, lines.colour(name))
         left.set(title=f"{words(task)}, {words(cell)}", xlabel="updates", ylabel="longest length passed (steps)")
-        left.set(yscale="log", xlim=(0, None))
+        last = max(int(dict(replica.config)["task.length"]) for replica in together)
+        left.set(yscale="log", xlim=(0, None), ylim=(0.9 * lengths_of(together)[0], 1.1 * last))
         right.set(
             xlabel="length T (steps)",
             ylabel="share of replicas that passed T or more",
