@@ -34,7 +34,8 @@ def reach(replicas: Sequence[Replica]) -> Figure:
             _draw_shares(right, alike, lines.colour(name))
         left.set(title=f"{words(task)}, {words(cell)}", xlabel="updates", ylabel="longest length passed (steps)")
         last = max(int(dict(replica.config)["task.length"]) for replica in together)
-        left.set(yscale="log", xlim=(0, None), ylim=(0.9 * lengths_of(together)[0], 1.1 * last))
+        shortest = min([*lengths_of(together), last])
+        left.set(yscale="log", xlim=(0, None), ylim=(0.9 * shortest, 1.1 * last))
         right.set(
             xlabel="length T (steps)",
             ylabel="share of replicas that passed T or more",
