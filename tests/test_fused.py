@@ -189,6 +189,32 @@ def test_a_whole_update_equals_numpy(cell_name, task_name, form, name):
             np.testing.assert_allclose(mine[part][r], value, rtol=2e-4, atol=2e-5 * scale, err_msg=part)
 
 
+@pytest.mark.parametrize("name", [FUSED, REFERENCE])
+@pytest.mark.parametrize("form", ["squared", "plain"])
+@pytest.mark.parametrize("ends", [range(0), range(3), range(20, 26), range(26)])
+def test_omega_of_sequences_whose_gradients_vanish(ends, form, name):
+    """Saturated units send nothing back. Some sequences end so: none, in one of three tiles or in another one, all."""
+    task = make_task(length=12, batch_size=26)
+    network = Network.start(make_architecture("basic_tanh", 37), task, range(2))
+    generator = torch.Generator().manual_seed(1)
+    weights = dict(network.named_parameters())
+    for p in weights.values():
+        p.data = 0.3 * torch.randn(p.shape, generator=generator)
+    weights["W_in"].data[:, 0] = 100.0  # tanh is 1 then, and its slope 0
+    data = TrainingData(task)
+    batch = collate([data(seed, 3) for seed in range(2)])
+    batch.inputs[0].clamp_(min=1)
+    batch.inputs[0, -1, list(ends)] = 0
+    mine = learned(network, batch, task, Omega(form), name, threads=2, alpha=torch.full((2,), 4.0))
+    p = {key: value[0].detach().double().numpy() for key, value in weights.items()}
+    expected = ref.run("tanh", p, np.eye(task.inputs)[batch.inputs[0]], batch.target[0].numpy(), ref.cross_entropy)
+    factors = expected["d"], expected["delta"], expected["v"], form
+    value = ref.omega_value(expected["d"], expected["v"], form)
+    wanted = expected["grads"]["W"] + 4 * ref.omega_gradient(p["W"], *factors)
+    assert float(mine["omega"][0]) == pytest.approx(value, rel=2e-4)
+    np.testing.assert_allclose(mine["W"][0], wanted, rtol=2e-4, atol=2e-5 * np.abs(wanted).max())
+
+
 def test_learn_and_autograd_agree_and_others_fall_back():
     """The same through recur() and torch's loss; a task with a loss of its own takes that way by itself."""
 

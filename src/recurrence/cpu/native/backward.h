@@ -16,9 +16,13 @@ constexpr Index SUM_ROWS = 64;  // about as many rows are summed before the sum 
 
 // At each step d_t = dL/dh_t, complete; from it δ_t; and v_t = δ_t Wᵀ, which is d_{t-1} but for its direct parts. Each
 // step adds to the tile's part of the gradients, and for each sequence to its sums.
+//
+// dW = Σ (h_{t-1} + ω κ_t v_t)ᵀ δ_t is one product if ω is known. In Ω's squared form it is α / N, and N, the pairs that
+// count, is known at the end only. So it is taken for granted that all count. Where one does not, the way back ends in
+// vain, and another one must keep both products `apart`.
 class Backward {
   public:
-    Backward(const Tile& tile, const History& past, float* part, Sums* sums, Scratch& scratch)
+    Backward(const Tile& tile, const History& past, float* part, Sums* sums, bool apart, Scratch& scratch)
         : tile(tile),
           c(tile.c),
           z(tile.z),
@@ -29,6 +33,8 @@ class Backward {
           chunk(std::max<Index>(1, SUM_ROWS / tile.rows)),
           with_omega(c.alpha && c.alpha[tile.r] != 0),
           with_norms(with_omega || c.d2),
+          apart(apart),
+          omega(with_omega ? omega_of(c, tile.r) : 0.f),
           W(z.G, z.whole, scratch),
           W_left(z.left, z.width, scratch),
           d(scratch.take(tile.rows * z.P)),
@@ -36,6 +42,7 @@ class Backward {
           delta(scratch.take(chunk * tile.rows * z.width)),
           weighted(scratch.take(chunk * tile.rows * z.P)),
           inputs(scratch.take(room.inputs)),
+          kappa(scratch.take(tile.rows)),
           d2(scratch.take(tile.rows)),
           v2(scratch.take(tile.rows)) {
         const float* weights = c.W + tile.r * c.W_next;
@@ -47,7 +54,8 @@ class Backward {
         if (c.simplex) direction.emplace(tile, past, delta, *out, scratch);
     }
 
-    void run() {
+    // Returns whether all of it was made; if not, what it has added up is of no use.
+    bool run() {
         const Index length = tile.length;
         if (out && !c.every) out->step(length - 1, past.h.at(length), d, sums);
         for (Index t = length; t-- > 0;) {
@@ -56,12 +64,13 @@ class Backward {
             differentiate(t, now);
             fetch(t);
             send(now);
-            if (with_omega) weigh(now);
+            if (with_omega && !weigh(t, now)) return false;
             hand_out(t, now);
             std::swap(d2, v2);  // without direct parts d_{t-1} is v_t
             collect(t);
         }
         finish();
+        return true;
     }
 
   private:
@@ -106,9 +115,16 @@ class Backward {
         if (with_norms) squares(tile, d, dc_or_null(), v2);
     }
 
-    // κ δ or, for LSTM, κ v: see add_to_W.
-    inline void weigh(const float* now) {
-        weigh_rows(tile, d2, v2, c.lstm ? d : now, weighted + held * tile.rows * z.P, sums);
+    // The rows that Ω adds to the product, see add_to_W. Returns whether what was taken for granted holds.
+    inline bool weigh(Index t, const float* now) {
+        const bool all = weights(tile, d2, v2, kappa, sums);
+        float* const rows = weighted + held * tile.rows * z.P;
+        if (apart) {
+            scale_rows(tile, kappa, c.lstm ? d : now, rows);
+            return true;
+        }
+        add_rows(tile, past.h.at(t), omega, kappa, d, rows);
+        return all || c.form[tile.r] == PLAIN;
     }
 
     // What the call wants of this step.
@@ -130,7 +146,7 @@ class Backward {
         }
         held++;
         if (held < chunk && t > 0) return;
-        const Chunk steps = {held, t, delta, with_omega ? weighted : nullptr};
+        const Chunk steps = {held, t, delta, with_omega ? weighted : nullptr, apart};
         if (c.dW) add_to_W(tile, steps, past.h, part);
         if (c.dW && room.inputs) add_to_inputs(tile, steps, inputs, part + room.to_inputs());
         held = 0;
@@ -168,14 +184,16 @@ class Backward {
     float* const part;
     Sums* const sums;
     const Index chunk;  // steps
-    const bool with_omega, with_norms;
+    const bool with_omega, with_norms, apart;
+    const float omega;      // weight of κ v beside h; not if they are apart
     Packed W;               // its transpose
     Leftover W_left;
     float* const d;         // dL/dh, total
     float* const dc;        // dL/dc, likewise; LSTM only
     float* const delta;     // of the steps of a chunk, latest first
-    float* const weighted;  // κ δ or κ v, likewise
+    float* const weighted;  // what Ω makes of them, likewise
     float* const inputs;    // sums of a chunk
+    float* const kappa;     // of the rows of a step
     float *d2, *v2;         // squared norms
     Index held = 0;         // steps in the chunk
     std::optional<Readout> out;

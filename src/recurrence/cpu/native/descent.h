@@ -49,9 +49,7 @@ inline void no_fusion() { __asm__ volatile("" ::: "memory"); }
 class Descending {
   public:
     Descending(const Call& call, const Descent& d)
-        : d_(d), R_(call.R), tiles_(tiles_back(call)), size_(Room(call).size()), calls_(d.updates, call), left_(call.R),
-          sums_(call.R * call.B), end_(d.updates) {
-        parts_ = memory_of_parts(R_ * tiles_ * size_);
+        : d_(d), R_(call.R), calls_(d.updates, call), parts_(call), end_(d.updates) {
         for (Index n = 0; n < d.updates; n++) {
             Call& c = calls_[n];
             c.T = d.T[n];
@@ -69,7 +67,7 @@ class Descending {
     // Returns -1 if some symbol or class is none of those there are.
     Index run(Index threads) {
         auto work = [this](Index) { serve(); };
-        Pool::get().run(threads, std::min(threads, R_ * tiles_), work);
+        Pool::get().run(threads, std::min(threads, R_ * parts_.tiles), work);
         return all_known_ ? end_.load() : -1;
     }
 
@@ -83,8 +81,8 @@ class Descending {
 
     // Makes a replica's next update ready to be computed.
     void add(Index r, Index update) {
-        left_[r] = tiles_;
-        for (Index tile = 0; tile < tiles_; tile++)
+        parts_.begin(r);
+        for (Index tile = 0; tile < parts_.tiles; tile++)
             ready_.push({(d_.updates - update) * calls_[update].length[r], r, update, tile});
     }
 
@@ -116,26 +114,12 @@ class Descending {
     // Computes one tile. Returns whether with it the replica's update is done.
     bool compute(const Job& job) {
         const Call& c = calls_[job.update];
-        const Index first = job.tile * c.B / tiles_;
-        const Index rows = (job.tile + 1) * c.B / tiles_ - first;
-        Scratch& scratch = Scratch::fresh();
-        const Tile tile(c, job.r, first, rows);
-        if (!known(tile)) {
+        if (!known(tile_of(c, job.r, job.tile, parts_.tiles))) {
             all_known_ = false;
             end_ = 0;
             return false;
         }
-        const History past = tile.history(scratch, true);
-        float* const parts = parts_ + job.r * tiles_ * size_;
-        float* const part = parts + job.tile * size_;
-        Sums* const sums = sums_.data() + job.r * c.B;
-        std::memset(part, 0, size_ * sizeof(float));
-        std::fill(sums + first, sums + first + rows, Sums{});
-        forward(tile, past, scratch);
-        Backward(tile, past, part, sums + first, scratch).run();
-        if (left_[job.r].fetch_sub(1, std::memory_order_acq_rel) > 1) return false;
-        add_up(c, job.r, tiles_, parts, sums, scratch);
-        return step(job);
+        return parts_.make(c, job.r, job.tile) && step(job);
     }
 
     // Clips a replica's gradient and takes its step. Returns whether it could.
@@ -175,16 +159,14 @@ class Descending {
     }
 
     const Descent& d_;
-    const Index R_, tiles_, size_;
-    std::vector<Call> calls_;                // of each update
-    std::vector<std::atomic<Index>> left_;   // tiles of each replica's update that are not done
-    std::vector<Sums> sums_;
-    float* parts_;                           // what each tile of each replica adds up
+    const Index R_;
+    std::vector<Call> calls_;        // of each update
+    Parts parts_;
     std::priority_queue<Job> ready_;
-    Index running_ = 0;                      // tiles that are being computed
+    Index running_ = 0;              // tiles that are being computed
     std::mutex mutex_;
-    std::atomic<Index> changes_{0};          // of what is ready or running
-    std::atomic<Index> end_;                 // no update is begun from here on
+    std::atomic<Index> changes_{0};  // of what is ready or running
+    std::atomic<Index> end_;         // no update is begun from here on
     std::atomic<bool> all_known_{true};
 };
 

@@ -27,11 +27,12 @@ struct Room {
     Index size() const { return W + omega + inputs + outputs; }
 };
 
-// Steps t + count - 1 down to t of a tile: δ, and by Ω κ δ or, for LSTM, κ v.
+// Steps t + count - 1 down to t of a tile: δ, and by Ω h + ω κ v or, apart from h, κ δ or, for LSTM, κ v.
 struct Chunk {
     Index count, t;
     const float* delta;     // rows of the steps, latest first
     const float* weighted;  // likewise; null where α is 0
+    bool apart;
 };
 
 // Adds left, rows of P, times δ.
@@ -58,17 +59,18 @@ void place_leftover(const Sizes& z, float* sums) {
             for (Index k = 0; k < z.H; k++) sums[k * z.width + g * z.P + z.whole + f] = rows[k];
 }
 
-// dW += Σ h_{t-1}ᵀ δ_t and, by Ω, Σ κ_t v_tᵀ δ_t. Since v_t = δ_t Wᵀ, the latter is W S, S = Σ κ_t δ_tᵀ δ_t. S is
-// symmetric, and half of it is cheaper than the whole product. LSTM has four times as many δ as units, and makes the
-// product itself.
+// dW += Σ (h_{t-1} + ω κ_t v_t)ᵀ δ_t. Apart, Σ h_{t-1}ᵀ δ_t and Σ κ_t v_tᵀ δ_t. Since v_t = δ_t Wᵀ, the latter is W S,
+// S = Σ κ_t δ_tᵀ δ_t. S is symmetric, and half of it is cheaper than the whole product. LSTM has four times as many δ as
+// units, and makes the product itself.
 void add_to_W(const Tile& tile, const Chunk& chunk, const Track& h, float* part) {
     const Sizes& z = tile.z;
     const Factor before = {h.at(chunk.t + chunk.count - 1), -h.next, z.P};  // the state before the latest step
     const Factor delta = {chunk.delta, tile.rows * z.width, z.width};
-    add_product(tile, chunk.count, before, delta, part, false);
-    if (!chunk.weighted) return;
     const Factor weighted = {chunk.weighted, tile.rows * z.P, z.P};
-    add_product(tile, chunk.count, weighted, delta, part + Room(tile.c, z).W, !tile.c.lstm);
+    const bool together = chunk.weighted && !chunk.apart;
+    add_product(tile, chunk.count, together ? weighted : before, delta, part, false);
+    if (chunk.weighted && chunk.apart)
+        add_product(tile, chunk.count, weighted, delta, part + Room(tile.c, z).W, !tile.c.lstm);
 }
 
 // dW_in and db, which are summed in `own` first.
@@ -115,20 +117,19 @@ Sums sum_up(const Call& c, const Sums* of_sequences) {
     return all;
 }
 
-// Ω, and its part of dW.
-void add_omega(const Call& c, Index r, const Sums& all, float* total, Scratch& scratch) {
+// Ω, and its part of dW if it was kept apart.
+void add_omega(const Call& c, Index r, const Sums& all, bool apart, float* total, Scratch& scratch) {
     if (c.alpha[r] == 0) {
         c.omega[r] = NAN;
         return;
     }
     const Sizes z(c);
-    const Room room(c, z);
     const Index pairs = std::max<Index>(1, all.pairs);
     c.omega[r] = static_cast<float>(all.excess / static_cast<double>(c.form[r] == SQUARED ? pairs : c.B));
-    const float factor = c.form[r] == SQUARED ? c.alpha[r] / static_cast<float>(pairs) : c.alpha[r];
-    float* by_omega = total + room.W;
+    if (!apart) return;
+    float* by_omega = total + Room(c, z).W;
     if (!c.lstm) by_omega = times_symmetric(c.W + r * c.W_next, by_omega, z, scratch);
-    add_to(total, factor, by_omega, z.H * z.width);
+    add_to(total, c.alpha[r] / static_cast<float>(pairs), by_omega, z.H * z.width);
 }
 
 void hand_out(const Call& c, Index r, float* total) {
@@ -152,16 +153,16 @@ void hand_out(const Call& c, Index r, float* total) {
 }
 
 // Loss, Ω and gradients of one replica from the parts of its tiles, added in their order.
-void add_up(const Call& c, Index r, Index tiles, float* total, const Sums* of_sequences, Scratch& scratch) {
+void add_up(const Call& c, Index r, Index tiles, bool apart, float* total, const Sums* of_sequences, Scratch& scratch) {
     const Index size = Room(c).size();
     for (Index tile = 1; tile < tiles; tile++) add_to(total, total + tile * size, size);
     const Sizes z(c);
     place_leftover(z, total);
-    if (c.alpha) place_leftover(z, total + Room(c, z).W);
+    if (apart) place_leftover(z, total + Room(c, z).W);
     const Sums all = sum_up(c, of_sequences);
     const Index terms = c.B * (c.every ? std::max<Index>(1, c.length[r]) : 1);
     if (c.losses) c.losses[r] = static_cast<float>(all.loss / static_cast<double>(terms));
-    if (c.alpha) add_omega(c, r, all, total, scratch);
+    if (c.alpha) add_omega(c, r, all, apart, total, scratch);
     if (c.dW && !c.simplex) hand_out(c, r, total);
 }
 

@@ -15,31 +15,27 @@ struct Left {
     Index segment = 0;  // from one piece to the next
 };
 
-// C (M rows of N vectors) = or += M rows of left times a panel.
+// C (M rows of N vectors) = or += M rows of left, one piece of each, times as many lines of a panel.
 template <int M, int N>
-void block(const Left left, const float* panel, float* C, Index C_row, bool add) {
+void block(const float* left, Index row, Index length, const float* panel, float* C, Index C_row, bool add) {
     Vector total[M][N];
     UNROLL
     for (int m = 0; m < M; m++)
         UNROLL
-        for (int n = 0; n < N; n++) total[m][n] = Vector{};
-    for (Index s = 0; s < left.segments; s++)
-        for (Index k = 0; k < left.length; k++) {
-            Vector b[N];
-            for (int n = 0; n < N; n++) b[n] = load(panel + n * LANES);
-            for (int m = 0; m < M; m++) {
-                const float a = left.at[m * left.row + s * left.segment + k];
-                for (int n = 0; n < N; n++) total[m][n] += a * b[n];
-            }
-            panel += N * LANES;
+        for (int n = 0; n < N; n++) total[m][n] = add ? load(C + m * C_row + n * LANES) : Vector{};
+    for (Index k = 0; k < length; k++) {
+        Vector b[N];
+        for (int n = 0; n < N; n++) b[n] = load(panel + n * LANES);
+        for (int m = 0; m < M; m++) {
+            const float a = left[m * row + k];
+            for (int n = 0; n < N; n++) total[m][n] += a * b[n];
         }
+        panel += N * LANES;
+    }
     UNROLL
     for (int m = 0; m < M; m++)
         UNROLL
-        for (int n = 0; n < N; n++) {
-            float* to = C + m * C_row + n * LANES;
-            store(to, add ? load(to) + total[m][n] : total[m][n]);
-        }
+        for (int n = 0; n < N; n++) store(C + m * C_row + n * LANES, total[m][n]);
 }
 
 // C = or += left times a packed matrix.
@@ -48,11 +44,13 @@ void multiply(Index rows, const Left& left, const Packed& right, float* C, Index
         const Index at = right.first(p);
         const Index n = right.first(p + 1) - at;
         const float* panel = right.numbers + right.K * at * LANES;
-        evenly(rows, BLOCK_ROWS, [&](Index row, Index m) {
-            Left some = left;
-            some.at += row * left.row;
+        const Index piece = left.length * n * LANES;
+        evenly(rows, BLOCK_ROWS, [&](Index first, Index m) {
+            const float* from = left.at + first * left.row;
+            float* to = C + first * C_row + at * LANES;
             dispatch<BLOCK_ROWS, BLOCK_VECTORS>(m, n, [&](auto M, auto N) {
-                block<M, N>(some, panel, C + row * C_row + at * LANES, C_row, add);
+                for (Index s = 0; s < left.segments; s++)
+                    block<M, N>(from + s * left.segment, left.row, left.length, panel + s * piece, to, C_row, add || s > 0);
             });
         });
     }

@@ -14,18 +14,19 @@ namespace {
 
 constexpr Index TILE_ROWS = 64;  // forward: more sequences do not share a nearer cache
 
-// Calls each(replica, tile, first sequence, rows) for tiles as even as may be. Jobs are taken from the end, where the
-// longest replicas are.
+// One of the tiles of a replica, which are as even as may be.
+Tile tile_of(const Call& c, Index r, Index number, Index tiles) {
+    const Index first = number * c.B / tiles;
+    return {c, r, first, (number + 1) * c.B / tiles - first};
+}
+
+// Calls each(replica, number of a tile). Jobs are taken from the end, where the longest replicas are.
 template <class Each>
 void over_tiles(const Call& c, Index tiles, const Each& each) {
     std::vector<Index> order(c.R);
     for (Index r = 0; r < c.R; r++) order[r] = r;
     std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return c.length[a] < c.length[b]; });
-    auto work = [&](Index job) {
-        const Index tile = job % tiles;
-        const Index first = tile * c.B / tiles;
-        each(order[job / tiles], tile, first, (tile + 1) * c.B / tiles - first);
-    };
+    auto work = [&](Index job) { each(order[job / tiles], job % tiles); };
     Pool::get().run(c.threads, c.R * tiles, work);
 }
 
@@ -43,9 +44,10 @@ Index tiles_back(const Call& c) {
 // Returns whether all symbols are known.
 bool run_forward(const Call& c) {
     std::atomic<bool> all_known{true};
-    over_tiles(c, tiles_forward(c), [&](Index r, Index, Index first, Index rows) {
+    const Index tiles = tiles_forward(c);
+    over_tiles(c, tiles, [&](Index r, Index number) {
         Scratch& scratch = Scratch::fresh();
-        const Tile tile(c, r, first, rows);
+        const Tile tile = tile_of(c, r, number, tiles);
         if (known(tile))
             forward(tile, tile.history(scratch, false), scratch);
         else
@@ -60,30 +62,71 @@ float* memory_of_parts(Index size) {
     return at_least(memory, size);
 }
 
+// What the tiles of some replicas add up on the way back.
+class Parts {
+  public:
+    explicit Parts(const Call& c)
+        : tiles(tiles_back(c)), R(c.R), size(Room(c).size()), memory(memory_of_parts(R * tiles * size)),
+          sums(R * c.B), apart(R * tiles), left(R) {}
+
+    // Before an update of a replica.
+    void begin(Index r) { left[r] = tiles; }
+
+    // Makes one of its tiles. Returns whether it was the last one, and with it the update's gradients are complete.
+    bool make(const Call& c, Index r, Index number) {
+        make_tile(c, r, number, false);
+        if (left[r].fetch_sub(1, std::memory_order_acq_rel) > 1) return false;
+        add_up(c, r, tiles, all_apart(c, r), part(r, 0), &sums[r * c.B], Scratch::fresh());
+        return true;
+    }
+
+    const Index tiles;
+
+  private:
+    float* part(Index r, Index number) const { return memory + (r * tiles + number) * size; }
+
+    // Makes a tile once more, if it must be, with Ω's part of dW apart.
+    void make_tile(const Call& c, Index r, Index number, bool to_be_apart) {
+        const Tile tile = tile_of(c, r, number, tiles);
+        Sums* const own = &sums[r * c.B + tile.first];
+        Scratch& scratch = Scratch::fresh();
+        const History past = tile.history(scratch, true);
+        if (c.loss != NONE) forward(tile, past, scratch);
+        const auto back = [&](bool is_apart) {
+            std::memset(part(r, number), 0, size * sizeof(float));
+            std::fill(own, own + tile.rows, Sums{});
+            apart[r * tiles + number] = is_apart;
+            return Backward(tile, past, part(r, number), own, is_apart, scratch).run();
+        };
+        if (to_be_apart || !back(false)) back(true);
+    }
+
+    // If one tile of a replica keeps Ω's part of dW apart, all do. Returns whether they do.
+    bool all_apart(const Call& c, Index r) {
+        const char* const of_tiles = &apart[r * tiles];
+        if (std::count(of_tiles, of_tiles + tiles, true) == 0) return false;
+        for (Index number = 0; number < tiles; number++)
+            if (!of_tiles[number]) make_tile(c, r, number, true);
+        return true;
+    }
+
+    const Index R, size;
+    float* const memory;                   // of the parts
+    std::vector<Sums> sums;                // of the sequences
+    std::vector<char> apart;               // of the tiles: whether they keep Ω's part of dW apart
+    std::vector<std::atomic<Index>> left;  // tiles of each replica that are not done
+};
+
 // Returns whether all symbols and classes are known.
 bool run_backward(const Call& c) {
     std::atomic<bool> all_known{true};
-    const Index tiles = tiles_back(c);
-    const Index size = Room(c).size();
-    float* const all_parts = memory_of_parts(c.R * tiles * size);
-    std::vector<Sums> all_sums(c.R * c.B);
-    std::vector<std::atomic<Index>> left(c.R);  // tiles of each replica that are not done
-    for (auto& of_replica : left) of_replica = tiles;
-    over_tiles(c, tiles, [&](Index r, Index number, Index first, Index rows) {
-        Scratch& scratch = Scratch::fresh();
-        const Tile tile(c, r, first, rows);
-        if (!known(tile)) {
+    Parts parts(c);
+    for (Index r = 0; r < c.R; r++) parts.begin(r);
+    over_tiles(c, parts.tiles, [&](Index r, Index number) {
+        if (known(tile_of(c, r, number, parts.tiles)))
+            parts.make(c, r, number);
+        else
             all_known = false;
-            return;
-        }
-        const History past = tile.history(scratch, true);
-        float* const parts = all_parts + r * tiles * size;
-        float* const part = parts + number * size;
-        Sums* const sums = all_sums.data() + r * c.B;
-        std::memset(part, 0, size * sizeof(float));
-        if (c.loss != NONE) forward(tile, past, scratch);
-        Backward(tile, past, part, sums + first, scratch).run();
-        if (left[r].fetch_sub(1, std::memory_order_acq_rel) == 1) add_up(c, r, tiles, parts, sums, scratch);
     });
     return all_known;
 }
