@@ -67,10 +67,10 @@ def test_one_call_is_all_of_them(as_before, cell, method, task, threads):
     made = advance(found, batches, task, how)
     assert len(made) == 7
     assert torch.equal(found.theta_AP, expected.theta_AP)
-    for mine, theirs in zip(made, wanted, strict=True):
-        assert mine.metrics.keys() == theirs.metrics.keys()
-        for name, value in mine.metrics.items():
-            assert torch.equal(value.nan_to_num(7), theirs.metrics[name].nan_to_num(7)), name
+    for n, theirs in enumerate(wanted):
+        assert made.metrics.keys() == theirs.metrics.keys()
+        for name, value_NA in made.metrics.items():
+            assert torch.equal(value_NA[n].nan_to_num(7), theirs.metrics[name].nan_to_num(7)), name
 
 
 @pytest.mark.parametrize("begun", [0, 2])
@@ -136,7 +136,7 @@ def test_it_stops_before_parameters_that_are_no_numbers(as_before):
     stack = make_stack("smart_tanh", task, PLAIN)
     stack.theta_AP[1, -1] = math.nan
     before = stack.theta_AP.clone()
-    assert advance(stack, draw(task, 3), task, Method(Omega(), clip_stack)) == []
+    assert len(advance(stack, draw(task, 3), task, Method(Omega(), clip_stack))) == 0
     assert torch.equal(stack.theta_AP.nan_to_num(7), before.nan_to_num(7))
 
 
@@ -268,4 +268,4 @@ def test_the_rest_is_made_one_by_one(as_before, settings):
     """Rates that fall, and penalties."""
     task = make_task("temporal_order", length=12)
     stack = make_stack("smart_tanh", task, PLAIN | settings)
-    assert advance(stack, draw(task, 2), task, Method(Omega(), clip_stack)) == []
+    assert len(advance(stack, draw(task, 2), task, Method(Omega(), clip_stack))) == 0

@@ -22,7 +22,7 @@ from src.training.data import Block
 from src.training.module import Training, part_of
 from src.training.pace import Pace
 from src.training.replay import Replays, rounded
-from src.training.update import Updated, advance, update
+from src.training.update import Several, Updated, advance, update
 from tasks.batch import Batch, beside
 
 
@@ -58,6 +58,11 @@ class Member:
         """Notes an update that was made."""
         self.made += 1
         self.training.take(found)
+
+    def take_several(self, found: Several) -> None:
+        """Notes updates that were made."""
+        self.made += len(found)
+        self.training.take_several(found)
 
 
 class CommonStack:
@@ -168,24 +173,27 @@ class Together:
                 found = _advance(members, common, wanted)
                 self.pace.note(len(found), time.perf_counter() - start)
                 at_once = len(found) == wanted
+                common.hand_back()
+                for member, rows in zip(members, common.rows, strict=True):
+                    member.take_several(found.of(rows))
+                made += len(found)
             else:
-                found = [_update(members, common)]
-            common.hand_back()
-            for one in found:
+                one = _update(members, common)
+                common.hand_back()
                 for member, rows in zip(members, common.rows, strict=True):
                     member.take(_part(one, rows))
-            made += len(found)
+                made += 1
         return common
 
 
-def _advance(members: Sequence[Member], common: CommonStack, count: int) -> list[Updated]:
+def _advance(members: Sequence[Member], common: CommonStack, count: int) -> Several:
     """The next updates of all rows in one call, as far as they can be made so."""
     first = members[0].training
     batches = []
     for ahead in range(count):
         own = [member.batch(ahead) for member in members]
         if any(member.training.cuts(batch) is not None for member, batch in zip(members, own, strict=True)):
-            return []
+            return Several(0, {})
         batches.append(beside(own, first.task.every_step))
     return advance(common.stack, batches, first.task, first.method)
 

@@ -28,6 +28,7 @@ class Window:
         self.sum_MR = torch.zeros(len(self.metrics), replicas, dtype=torch.float64)
         self.updates_R = torch.zeros(replicas, dtype=torch.int64)
         self._waiting: list[list[Tensor]] = []
+        self._count = 0  # of updates that wait
         self._live: list[int] = []
 
     @property
@@ -36,20 +37,22 @@ class Window:
         return not self._waiting and not self.updates_R.any()
 
     def add(self, values: list[Tensor], live: list[int]) -> None:
-        """Takes one tensor per metric, with an entry for each of these replicas."""
-        if live is not self._live or len(self._waiting) == WAITING:
+        """Takes one tensor per metric, with an entry for each of these replicas; those of several updates in a row."""
+        if live is not self._live or self._count >= WAITING:
             self.sum()
             self._live = live
         self._waiting.append(values)
+        self._count += len(values[0]) // len(live)
 
     def sum(self) -> Tensor:
         """Sums over all updates, MR; added one after the other, so that when one asks changes no bit."""
         if self._waiting:
-            flat = torch.stack([value for values in self._waiting for value in values]).double()
-            each_UMA = flat.view(len(self._waiting), len(self.metrics), -1).cpu()
-            self.sum_MR[:, self._live] = torch.cat([self.sum_MR[None, :, self._live], each_UMA]).cumsum(0)[-1]
-            self.updates_R[self._live] += len(self._waiting)
+            flat = torch.stack([torch.cat(values) for values in zip(*self._waiting, strict=True)]).double()
+            each_MUA = flat.view(len(self.metrics), self._count, -1).cpu()
+            self.sum_MR[:, self._live] = torch.cat([self.sum_MR[:, None, self._live], each_MUA], dim=1).cumsum(1)[:, -1]
+            self.updates_R[self._live] += self._count
             self._waiting = []
+            self._count = 0
         return self.sum_MR
 
     def mean(self) -> dict[str, np.ndarray]:

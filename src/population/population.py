@@ -106,17 +106,28 @@ class Population:
         Args:
             metrics: of the update, A each; one that is missing is NaN.
         """
-        values = [metrics[name] if name in metrics else self._missing() for name in self.metrics]
-        for window in self.windows.values():
-            window.add(values, self.live)
+        self._add(metrics, 1)
         lost = [False] * len(self.live) if diverged_A is None else diverged_A.tolist()
         for replica, is_lost in zip(self.live, lost, strict=True):
             self.updates[replica] += not is_lost
-        self.unreported.update(self.live)
 
-    def _missing(self) -> Tensor:
-        """A metric that an update has not measured."""
-        return self.stack.theta_AP.new_full((len(self.live),), float("nan"))
+    def record_several(self, metrics: dict[str, Tensor], count: int) -> None:
+        """Counts updates of every live replica, none of which has diverged.
+
+        Args:
+            metrics: of the updates, NA each; one that is missing is NaN.
+            count: N.
+        """
+        self._add({name: value_NA.flatten() for name, value_NA in metrics.items()}, count)
+        self.updates[self.live] += count
+
+    def _add(self, metrics: dict[str, Tensor], count: int) -> None:
+        """Hands metrics of so many updates, one after the other, to all windows."""
+        missing = self.stack.theta_AP.new_full((count * len(self.live),), float("nan"))
+        values = [metrics.get(name, missing) for name in self.metrics]
+        for window in self.windows.values():
+            window.add(values, self.live)
+        self.unreported.update(self.live)
 
     def read(self, name: str) -> dict[str, np.ndarray]:
         """Means since the last read of a window, per metric and replica; resets it. Replicas that left keep theirs."""

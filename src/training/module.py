@@ -21,7 +21,7 @@ from src.training.pace import Pace
 from src.training.replay import Replays, rounded
 from src.training.stages import OneStage, Stages
 from src.training.success import SuccessTest
-from src.training.update import Method, Updated, advance, update
+from src.training.update import Method, Several, Updated, advance, update
 from tasks.batch import Batch
 from tasks.task import Task
 
@@ -164,18 +164,27 @@ class Training(pl.LightningModule):
         if self.watched or any(self.cuts(batch) is not None for batch in batches):
             return 0
         found = advance(self.population.stack, batches, self.task, self.method)
-        for one in found:
-            self.take(one)
+        self.take_several(found)
         return len(found)
 
     def take(self, found: Updated) -> None:
         """Notes an update whose step Lightning has not seen."""
-        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        progress.increment_ready()
-        progress.increment_completed()
+        self.count(1)
         self.waiting.append(found)
         if not works_ahead(self.population.stack.theta_AP):
             self.settle()
+
+    def take_several(self, found: Several) -> None:
+        """Notes updates, none of which diverged, whose steps Lightning has not seen."""
+        if len(found) == 0:
+            return
+        self.count(len(found))
+        self.settle()
+        self.population.record_several(found.metrics, len(found))
+
+    def count(self, updates: int) -> None:
+        """Tells Lightning how many steps were made without it."""
+        self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.increment_by(updates)
 
     @property
     def pending(self) -> Tensor | None:

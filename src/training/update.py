@@ -57,6 +57,21 @@ class Updated:
     diverged_A: Tensor | None  # rows to which the step was not applied; None: none
 
 
+@dataclass
+class Several:
+    """What several updates found; none of them has diverged."""
+
+    count: int
+    metrics: dict[str, Tensor]  # as of one, NA each
+
+    def __len__(self) -> int:
+        return self.count
+
+    def of(self, rows: slice) -> "Several":
+        """What they found of some rows."""
+        return Several(self.count, {name: value_NA[:, rows] for name, value_NA in self.metrics.items()})
+
+
 def update(
     stack: Stack,
     batch: Batch,
@@ -113,7 +128,7 @@ def update(
     return Updated(metrics, diverged_A)
 
 
-def advance(stack: Stack, batches: Sequence[Batch], task: Task, method: Method) -> list[Updated]:
+def advance(stack: Stack, batches: Sequence[Batch], task: Task, method: Method) -> Several:
     """Makes updates of all rows in one call, as :func:`update` makes them one after the other, to the last bit.
 
     It does so in the plain case: gradient descent on whole sequences, with constant rates, no penalty, everything
@@ -126,7 +141,7 @@ def advance(stack: Stack, batches: Sequence[Batch], task: Task, method: Method) 
         what the updates found, from the first on; fewer than ``batches``, or none, where the next is not of this kind.
     """
     if not batches or works_ahead(stack.theta_AP) or not is_plain(stack, method):
-        return []
+        return Several(0, {})
     momentum = stack.optimizer.param_groups[0]["momentum"]
     velocity_AP = stack.state.setdefault(VELOCITY, torch.zeros_like(stack.theta_AP)) if momentum else None
     moving = [stack.theta_AP] if velocity_AP is None else [stack.theta_AP, velocity_AP]
@@ -137,7 +152,7 @@ def advance(stack: Stack, batches: Sequence[Batch], task: Task, method: Method) 
     try:
         answer = stack.network.descend(batches, task, method.direction, stack.settings, descent)
         if answer is None:
-            return []
+            return Several(0, {})
         made, metrics = answer
     finally:
         if made != len(batches):  # some rows may be further than others
@@ -146,7 +161,7 @@ def advance(stack: Stack, batches: Sequence[Batch], task: Task, method: Method) 
     if made < len(batches):
         return advance(stack, batches[:made], task, method)
     metrics["clipped"] = metrics["grad_norm"] > descent.most_R
-    return [Updated({name: value[n] for name, value in metrics.items()}, None) for n in range(made)]
+    return Several(made, {name: value_NA[:made] for name, value_NA in metrics.items()})
 
 
 def is_plain(stack: Stack, method: Method) -> bool:
