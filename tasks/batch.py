@@ -110,7 +110,9 @@ def _lengthened(values: Tensor, steps: int) -> Tensor:
 
 
 def _padded(arrays: list[np.ndarray]) -> np.ndarray:
-    """Stacks arrays, with zeros after the shorter ones."""
+    """Stacks arrays, with zeros after the shorter ones. A single one is not copied."""
+    if len(arrays) == 1:
+        return arrays[0][None]
     sizes = {len(array) for array in arrays}
     if len(sizes) == 1:
         return np.array(arrays)

@@ -36,19 +36,19 @@ class Window:
         """Whether there has been no update since it was last cleared."""
         return not self._waiting and not self.updates_R.any()
 
-    def add(self, values: list[Tensor], live: list[int]) -> None:
-        """Takes one tensor per metric, with an entry for each of these replicas; those of several updates in a row."""
+    def add(self, values: list[Tensor], count: int, live: list[int]) -> None:
+        """Takes one tensor per metric, with an entry for each of these replicas; of ``count`` updates, in a row."""
         if live is not self._live or self._count >= WAITING:
             self.sum()
             self._live = live
         self._waiting.append(values)
-        self._count += len(values[0]) // len(live)
+        self._count += count
 
     def sum(self) -> Tensor:
         """Sums over all updates, MR; added one after the other, so that when one asks changes no bit."""
         if self._waiting:
             flat = torch.stack([torch.cat(values) for values in zip(*self._waiting, strict=True)]).double()
-            each_MUA = flat.view(len(self.metrics), self._count, -1).cpu()
+            each_MUA = flat.view(len(self.metrics), self._count, len(self._live)).cpu()
             self.sum_MR[:, self._live] = torch.cat([self.sum_MR[:, None, self._live], each_MUA], dim=1).cumsum(1)[:, -1]
             self.updates_R[self._live] += self._count
             self._waiting = []

@@ -126,7 +126,7 @@ class Population:
         missing = self.stack.theta_AP.new_full((count * len(self.live),), float("nan"))
         values = [metrics.get(name, missing) for name in self.metrics]
         for window in self.windows.values():
-            window.add(values, self.live)
+            window.add(values, count, self.live)
         self.unreported.update(self.live)
 
     def read(self, name: str) -> dict[str, np.ndarray]:

@@ -107,6 +107,8 @@ def side_by_side(block: list[Batch], placed: Callable[[Tensor], Tensor]) -> list
 
 def fetched(block: list[Batch], device: torch.device) -> list[Batch]:
     """A block on its way to a device: pieces of memory that mini-batches share are sent once. Nobody waits."""
+    if device.type == "cpu":
+        return block
     pieces: dict[int, Tensor] = {}
 
     def fetch(tensor: Tensor) -> Tensor:
