@@ -110,8 +110,8 @@ class Backward {
 
     // d becomes v_t = δ_t Wᵀ.
     inline void send(const float* now) {
-        multiply(tile.rows, {now, z.width, z.H, z.gates, z.P}, W, d, z.P, false);
-        multiply(tile.rows, now, z.width, W_left, d + z.whole, z.P, false, [](Vector v) { return v; });
+        multiply(tile.rows, {now, z.width, z.H, z.gates, z.P}, W, {}, d, z.P);
+        multiply(tile.rows, now, z.width, W_left, {}, d, z.P, z.whole, [](Vector v) { return v; });
         if (with_norms) squares(tile, d, dc_or_null(), v2);
     }
 

@@ -59,12 +59,12 @@ Vector activate(int32_t activation, Vector a) {
     }
 }
 
-// What is left over of h = σ(a), from a without the product.
-void advance_leftover(const Tile& tile, const float* before, const Leftover& W, float* h) {
+// What is left over of h = σ(a), from `drive`, which is a without the product.
+void advance_leftover(const Tile& tile, const float* before, const Leftover& W, const float* const* drive, float* h) {
     const Sizes& z = tile.z;
     const int32_t activation = tile.c.lstm ? IDENTITY : tile.c.activation[tile.r];
     const auto then = [&](Vector a) { return activate(activation, a); };
-    multiply(tile.rows, before, z.P, W, h + z.whole, z.P, true, then);
+    multiply(tile.rows, before, z.P, W, {nullptr, 0, drive}, h, z.P, z.whole, then);
 }
 
 template <int A>

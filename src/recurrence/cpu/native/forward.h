@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include <vector>
+
 #include "cells.h"
 #include "inputs.h"
 
@@ -26,15 +28,16 @@ void forward(const Tile& tile, const History& past, Scratch& scratch) {
     W_left.pack(weights, z.columns());
     float* table = scratch.take((c.I + 1) * z.width);
     make_table(tile, table);
+    std::vector<const float*> rows(tile.rows);
     tile.read_state(c.h0, past.h.at(0));
     if (c.lstm) tile.read_state(c.c0, past.cell.at(0));
     for (Index t = 0; t < tile.length; t++) {
         float* h = past.h.at(t + 1);
         float* a = c.lstm ? past.gates.at(t) : h;
-        drive(tile, t, table, a);
+        drive(tile, t, table, a, rows.data());
         fetch_ahead(tile, past, t);
-        multiply(tile.rows, {past.h.at(t), z.P, z.H}, W, a, z.width, true);
-        advance_leftover(tile, past.h.at(t), W_left, a);
+        multiply(tile.rows, {past.h.at(t), z.P, z.H}, W, {nullptr, 0, rows.data()}, a, z.width);
+        advance_leftover(tile, past.h.at(t), W_left, rows.data(), a);
         if (c.lstm)
             advance_lstm(tile, a, past.cell.at(t), past.cell.at(t + 1), h);
         else

@@ -103,7 +103,7 @@ float* times_symmetric(const float* W, float* S, const Sizes& z, Scratch& scratc
     Packed packed(z.H, z.P, scratch);
     packed.pack(S, {1, z.P, z.P});
     float* result = scratch.take(z.H * z.P);
-    multiply(z.H, {W, z.H, z.H}, packed, result, z.P, false);
+    multiply(z.H, {W, z.H, z.H}, packed, {}, result, z.P);
     return result;
 }
 

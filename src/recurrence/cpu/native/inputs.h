@@ -71,17 +71,16 @@ void drive_by_vector(const Tile& tile, const float* x, const float* table, float
     }
 }
 
-// The rows a = x W_in + b of step t.
-void drive(const Tile& tile, Index t, const float* table, float* a) {
+// Where the rows x W_in + b of step t are: in the table, or in `room`.
+void drive(const Tile& tile, Index t, const float* table, float* room, const float** rows) {
     const Sizes& z = tile.z;
     for (Index row = 0; row < tile.rows; row++) {
-        float* to = a + row * z.width;
+        float* own = room + row * z.width;
+        rows[row] = symbolic(tile.c) ? table + symbol(tile, t, row) * z.width : own;
         if (tile.c.input == DENSE)
-            pad_row(vector(tile, t, row, z.G), z.columns(), to);
+            pad_row(vector(tile, t, row, z.G), z.columns(), own);
         else if (tile.c.input == VECTORS)
-            drive_by_vector(tile, vector(tile, t, row, tile.c.I), table, to);
-        else
-            copy(to, table + symbol(tile, t, row) * z.width, z.width);
+            drive_by_vector(tile, vector(tile, t, row, tile.c.I), table, own);
     }
 }
 

@@ -6,7 +6,7 @@
 
 #include <utility>
 
-#include "packed.h"
+#include "products.h"
 
 namespace {
 
@@ -93,37 +93,38 @@ ALWAYS_INLINE void spread(Vector all, float* C, Index C_row, std::index_sequence
 }
 
 template <int M, int F, class Then>
-void leftover_block(const float* left, Index row, const Leftover& right, float* C, Index C_row, bool add,
-                    const Then& then) {
+void leftover_block(const float* left, Index row, const Leftover& right, const Start& start, const Place& place,
+                    float* C, Index C_row, const Then& then) {
     Vector total[M * F];
     UNROLL
     for (int m = 0; m < M; m++)
         UNROLL
         for (int f = 0; f < F; f++) {
-            Vector start{};
-            if (add) start[0] = C[m * C_row + f];
-            total[m * F + f] = start;
+            Vector first{};
+            if (start) first[0] = start.of(place.first + m)[place.at + f];
+            total[m * F + f] = first;
         }
     for (Index j = 0; j < right.width; j += LANES) {
         Vector b[F];
         for (int f = 0; f < F; f++) b[f] = load(right.numbers + f * right.width + j);
         for (int m = 0; m < M; m++) {
-            const Vector a = load(left + m * row + j);
+            const Vector a = load(left + (place.first + m) * row + j);
             for (int f = 0; f < F; f++) total[m * F + f] += a * b[f];
         }
     }
+    C += place.first * C_row + place.at;
     spread<F>(then(sums<M * F>(total)), C, C_row, std::make_index_sequence<M>{});
 }
 
-// then(C = or += left times the leftover columns): in each of the rows the vector at C, whose other lanes become 0.
+// then(C = start + left times the leftover columns): in each row the vector at `column`, whose other lanes become 0.
 template <class Then>
-void multiply(Index rows, const float* left, Index row, const Leftover& right, float* C, Index C_row, bool add,
-              const Then& then) {
+void multiply(Index rows, const float* left, Index row, const Leftover& right, const Start& start, float* C,
+              Index C_row, Index column, const Then& then) {
     if (right.count == 0) return;
     evenly(rows, std::min<Index>(BLOCK_ROWS, LANES / right.count), [&](Index first, Index m) {
         dispatch<BLOCK_ROWS, MOST_LEFT>(m, right.count, [&](auto M, auto F) {
             if constexpr (M * F <= LANES)
-                leftover_block<M, F>(left + first * row, row, right, C + first * C_row, C_row, add, then);
+                leftover_block<M, F>(left, row, right, start, {first, column}, C, C_row, then);
         });
     });
 }

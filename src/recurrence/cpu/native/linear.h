@@ -57,7 +57,7 @@ struct Layer {
 void linear_rows(const Layer& layer, const Packed& W, Index at, Index rows, float* y) {
     const Linear& c = layer.c;
     for (Index row = 0; row < rows; row++) pad_row(c.b + layer.r * c.b_next, layer.outputs(), y + row * layer.M);
-    multiply(rows, {layer.x(at), c.x_row, c.K}, W, y, layer.M, true);
+    multiply(rows, {layer.x(at), c.x_row, c.K}, W, {y, layer.M}, y, layer.M);
     if (c.tanh)
         for (Index j = 0; j < rows * layer.M; j += LANES) store(y + j, tanh_(load(y + j)));
     unpad_rows(y, rows, layer.outputs(), c.y + layer.to_y(at));
@@ -116,7 +116,7 @@ void run_linear_back(const Linear& c) {
             derive_rows(layer, at, n, da, db);
             add_outer(1, n, {layer.x(at), 0, c.x_row}, {da, 0, layer.M}, dW, layer.M, c.K, layer.M / LANES);
             if (!c.dx) return;
-            multiply(n, {da, layer.M, c.M}, W, dx, layer.K, false);
+            multiply(n, {da, layer.M, c.M}, W, {}, dx, layer.K);
             unpad_rows(dx, n, {1, c.K, layer.K}, c.dx + (r * c.N + at) * c.K);
         });
     });

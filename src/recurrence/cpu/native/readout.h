@@ -54,7 +54,7 @@ class Readout {
         for (Index row = 0; row < tile.rows; row++) differentiate(t, row, now + row * z.O, sums[row]);
         if (c.dW && !c.simplex)
             add_outer(1, tile.rows, {h, 0, z.P}, {now, 0, z.O}, total, z.O, z.H, z.O / LANES);
-        multiply(tile.rows, {now, z.O, c.O}, back, d, z.P, true);
+        multiply(tile.rows, {now, z.O, c.O}, back, {d, z.P}, d, z.P);
     }
 
   private:
@@ -63,7 +63,7 @@ class Readout {
             std::memcpy(y + row * z.O, b_out, c.O * sizeof(float));
             std::memset(y + row * z.O + c.O, 0, (z.O - c.O) * sizeof(float));
         }
-        multiply(tile.rows, {h, z.P, z.H}, there, y, z.O, true);
+        multiply(tile.rows, {h, z.P, z.H}, there, {y, z.O}, y, z.O);
     }
 
     // A row's output becomes the derivative of the loss by it.

@@ -79,11 +79,6 @@ inline float sum(Vector x) {
 // n, rounded up to whole vectors.
 constexpr Index padded(Index n) { return (n + LANES - 1) / LANES * LANES; }
 
-// Whole vectors.
-inline void copy(float* to, const float* from, Index size) {
-    for (Index j = 0; j < size; j += LANES) store(to + j, load(from + j));
-}
-
 // to += from, of whole vectors.
 inline void add_to(float* to, const float* from, Index size) {
     for (Index j = 0; j < size; j += LANES) store(to + j, load(to + j) + load(from + j));
