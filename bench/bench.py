@@ -125,13 +125,14 @@ def bare(cell: str, length: int, replicas: int, method: str, batch: int = 20) ->
     return several
 
 
-def timed(once: Callable[[], int | None], seconds: float) -> float:
-    """Seconds an update, over about so many; a call makes one, or says how many it has made."""
+def timed(once: Callable[[], object], seconds: float) -> float:
+    """Seconds an update, over about so many; a call makes one, or returns how many it has made."""
     once()
     once()
     start, calls, updates = perf_counter(), 0, 0
     while perf_counter() - start < seconds or calls < 3:
-        updates += once() or 1
+        made = once()
+        updates += made if isinstance(made, int) else 1
         calls += 1
     return (perf_counter() - start) / updates
 
