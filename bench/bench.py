@@ -53,7 +53,8 @@ CELLS = {"tanh": "smart_tanh", "lstm": "lstm"}
 def configuration(cell: str, length: int, replicas: int, method: str, updates: int, batch: int = 20) -> Any:
     overrides = [f"cell={CELLS[cell]}", f"task.length={length}", f"optimizer={method}", f"replicas={replicas}"]
     overrides += [f"trainer.max_steps={updates}", f"success.check_every={updates}", "~callbacks.progress"]
-    overrides += [f"task.batch_size={batch}", "callbacks.diagnostics.every=null", "~callbacks.figure"]  # no part of training
+    overrides += [f"task.batch_size={batch}"]
+    overrides += ["callbacks.diagnostics.every=null", "~callbacks.figure"]  # no part of training
     overrides += ["trainer.accelerator=cpu"]
     with hydra.initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
         return hydra.compose("train", overrides=[*overrides, "logger.save_dir=."])
