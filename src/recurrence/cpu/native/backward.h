@@ -12,7 +12,7 @@
 
 namespace {
 
-constexpr Index SUM_ROWS = 64;  // about as many rows are summed before the sum is added to the others
+constexpr Index SUM_ROWS = 128;  // about as many rows are summed before the sum is added to the others
 
 // At each step d_t = dL/dh_t, complete; from it δ_t; and v_t = δ_t Wᵀ, which is d_{t-1} but for its direct parts. Each
 // step adds to the tile's part of the gradients, and for each sequence to its sums.
