@@ -73,6 +73,29 @@ def test_one_call_is_all_of_them(as_before, cell, method, task, threads):
             assert torch.equal(value_NA[n].nan_to_num(7), theirs.metrics[name].nan_to_num(7)), name
 
 
+def test_updates_of_which_some_gradients_vanish(as_before):
+    """All of an update's pairs count, then not those of one sequence, then all again; in one call and one by one."""
+    task = make_task("temporal_order", length=23, batch_size=40)
+    recurrence.use(recurrence.FUSED, 3)
+    batches = draw(task, 6)
+    settings = {"lr": 0.0, "clip": 1.0, "alpha": 4.0}
+    expected, found = (make_stack("smart_tanh", task, settings) for _ in range(2))
+    for stack in (expected, found):
+        stack.network.W_in.data[:, 0] = 100.0  # tanh is 1 then, and its slope 0
+    for n, batch in enumerate(batches):
+        batch.inputs.clamp_(min=1)
+        if n in (2, 3):
+            batch.inputs[:, -1, 7 * n] = 0
+    how = Method(Omega(), clip_stack)
+    wanted = one_by_one(expected, batches, task, how)
+    made = advance(found, batches, task, how)
+    assert len(made) == 6
+    for n, theirs in enumerate(wanted):
+        for name in ("omega", "grad_norm"):
+            assert torch.equal(made.metrics[name][n], theirs.metrics[name])
+    assert torch.equal(found.grad_AP, expected.grad_AP)
+
+
 @pytest.mark.parametrize("begun", [0, 2])
 def test_momentum_is_that_of_torch(as_before, begun):
     """v is the optimizer's own, whoever made the updates before, and is put back with the parameters."""

@@ -514,6 +514,56 @@ def reach_settings() -> list[str]:
     return markdown(["MSGD-CR without momentum and search", "longest length of seeds 0–3"], rows)
 
 
+FAR = (200, 400, 700, 1000, 1500, 2000, 3000)
+"""Lengths of which the table of fresh seeds counts who passed them."""
+
+
+NAMES = STARTS | {"spectral": "spectral, ρ = 1.2"}
+"""Starts, in words."""
+
+
+def reach_far() -> list[str]:
+    """How far ten replicas of fresh seeds came that may go beyond 1 000 steps."""
+    passed = read("reach_far", "passed")
+    rows = []
+    for budget in (BUDGET, int(passed["budget"].iloc[0])):
+        counts = [sum(length >= least for length in _reached(passed, budget)) for least in FAR]
+        rows.append([f"{budget:,} updates", *map(str, counts), _furthest(passed, budget)])
+    return markdown(["passed by, of ten", *map(str, FAR), "longest length of each"], rows)
+
+
+def reach_tasks() -> list[str]:
+    """How far five replicas came in each task."""
+    passed = read("reach_tasks", "passed")
+    rows = []
+    for task, own in passed.groupby("run", sort=False):
+        budget = int(own["budget"].iloc[0])
+        rows.append([str(task).replace("_", " "), f"{budget:,}", _furthest(own, budget)])
+    return markdown(["task", "updates", "longest length of seeds 0–4"], rows)
+
+
+def reach_starts() -> list[str]:
+    """How far five replicas came from each start."""
+    passed = read("reach", "passed")
+    spectral = _of(passed[passed["seed"] <= 4], run="msgd_cr")
+    rows = [[NAMES["spectral"], _furthest(spectral)]]
+    for cell, own in read("reach_starts", "passed").groupby("run", sort=False):
+        rows.append([NAMES[str(cell)], _furthest(own)])
+    return markdown(["start", "longest length of seeds 0–4"], rows)
+
+
+def reach_control() -> list[str]:
+    """Of five replicas that learn one length from the beginning, and of the same seeds whose lengths grow."""
+    alone = read("reach_control", "replicas")
+    passed = read("reach", "passed")
+    growing = _reached(_of(passed[passed["seed"] <= 4], run="msgd_cr"))
+    lengths = sorted(alone["length"].unique())
+    of_one = [f"{own['solved'].sum()} of {len(own)}" for own in (alone[alone["length"] == each] for each in lengths)]
+    of_many = [f"{sum(each >= length for each in growing)} of 5" for length in lengths]
+    head = ["steps", *(f"{length}" for length in lengths)]
+    return markdown(head, [["one length from the beginning", *of_one], ["growing from 50", *of_many]])
+
+
 def _reached(passed: pd.DataFrame, budget: int = BUDGET) -> list[float]:
     """The longest length that each replica passed within a budget, 0 where there is none; the largest first."""
     within = passed[passed["updates"] <= budget].groupby("seed")["length"].max()
@@ -583,6 +633,10 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "price_further": price_further,
     "reach": reach,
     "reach_settings": reach_settings,
+    "reach_far": reach_far,
+    "reach_tasks": reach_tasks,
+    "reach_starts": reach_starts,
+    "reach_control": reach_control,
     "records": records,
     "text_omega": text_omega,
 }

@@ -123,11 +123,14 @@ class Population:
 
     def _add(self, metrics: dict[str, Tensor], count: int) -> None:
         """Hands metrics of so many updates, one after the other, to all windows."""
-        missing = self.stack.theta_AP.new_full((count * len(self.live),), float("nan"))
-        values = [metrics.get(name, missing) for name in self.metrics]
+        values = [metrics[name] if name in metrics else self._missing(count) for name in self.metrics]
         for window in self.windows.values():
             window.add(values, count, self.live)
         self.unreported.update(self.live)
+
+    def _missing(self, count: int) -> Tensor:
+        """A metric that so many updates have not measured."""
+        return self.stack.theta_AP.new_full((count * len(self.live),), float("nan"))
 
     def read(self, name: str) -> dict[str, np.ndarray]:
         """Means since the last read of a window, per metric and replica; resets it. Replicas that left keep theirs."""

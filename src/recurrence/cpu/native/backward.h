@@ -124,7 +124,7 @@ class Backward {
             return true;
         }
         add_rows(tile, past.h.at(t), omega, kappa, d, rows);
-        return all || c.form[tile.r] == PLAIN;
+        return all || !needs_pairs(c, tile.r);
     }
 
     // What the call wants of this step.

@@ -82,6 +82,11 @@ void squares(const Tile& tile, const float* one, const float* two, float* result
     });
 }
 
+// Whether the gradient depends on how many pairs count.
+inline bool needs_pairs(const Call& c, Index r) {
+    return c.dW && !c.simplex && c.alpha && c.alpha[r] != 0 && c.form[r] == SQUARED;
+}
+
 // The weight of κ v beside h, if all pairs count.
 inline float omega_of(const Call& c, Index r) {
     if (c.form[r] == PLAIN) return c.alpha[r];

@@ -67,16 +67,17 @@ class Parts {
   public:
     explicit Parts(const Call& c)
         : tiles(tiles_back(c)), R(c.R), size(Room(c).size()), memory(memory_of_parts(R * tiles * size)),
-          sums(R * c.B), apart(R * tiles), left(R) {}
+          sums(R * c.B), apart(R * tiles), vanished(R), left(R) {}
 
     // Before an update of a replica.
     void begin(Index r) { left[r] = tiles; }
 
     // Makes one of its tiles. Returns whether it was the last one, and with it the update's gradients are complete.
     bool make(const Call& c, Index r, Index number) {
-        make_tile(c, r, number, false);
+        make_tile(c, r, number, vanished[r].load(std::memory_order_relaxed));
         if (left[r].fetch_sub(1, std::memory_order_acq_rel) > 1) return false;
-        add_up(c, r, tiles, all_apart(c, r), part(r, 0), &sums[r * c.B], Scratch::fresh());
+        const bool is_apart = agree(c, r);
+        add_up(c, r, tiles, is_apart, part(r, 0), &sums[r * c.B], Scratch::fresh());
         return true;
     }
 
@@ -85,7 +86,7 @@ class Parts {
   private:
     float* part(Index r, Index number) const { return memory + (r * tiles + number) * size; }
 
-    // Makes a tile once more, if it must be, with Ω's part of dW apart.
+    // Makes a tile, with Ω's part of dW apart if it is to be or must be.
     void make_tile(const Call& c, Index r, Index number, bool to_be_apart) {
         const Tile tile = tile_of(c, r, number, tiles);
         Sums* const own = &sums[r * c.B + tile.first];
@@ -98,23 +99,33 @@ class Parts {
             apart[r * tiles + number] = is_apart;
             return Backward(tile, past, part(r, number), own, is_apart, scratch).run();
         };
-        if (to_be_apart || !back(false)) back(true);
+        if (!to_be_apart && back(false)) return;
+        vanished[r].store(true, std::memory_order_relaxed);
+        back(true);
     }
 
-    // If one tile of a replica keeps Ω's part of dW apart, all do. Returns whether they do.
-    bool all_apart(const Call& c, Index r) {
-        const char* const of_tiles = &apart[r * tiles];
-        if (std::count(of_tiles, of_tiles + tiles, true) == 0) return false;
+    // Tiles keep Ω's part of dW apart if some pair of their replica does not count, else none does: so that no bit depends
+    // on how they were begun. Returns which.
+    bool agree(const Call& c, Index r) {
+        const bool wanted = needs_pairs(c, r) && pairs(c, r) < c.B * c.length[r];
         for (Index number = 0; number < tiles; number++)
-            if (!of_tiles[number]) make_tile(c, r, number, true);
-        return true;
+            if (apart[r * tiles + number] != wanted) make_tile(c, r, number, wanted);
+        vanished[r].store(wanted, std::memory_order_relaxed);
+        return wanted;
+    }
+
+    Index pairs(const Call& c, Index r) const {
+        Index all = 0;
+        for (Index b = 0; b < c.B; b++) all += sums[r * c.B + b].pairs;
+        return all;
     }
 
     const Index R, size;
-    float* const memory;                   // of the parts
-    std::vector<Sums> sums;                // of the sequences
-    std::vector<char> apart;               // of the tiles: whether they keep Ω's part of dW apart
-    std::vector<std::atomic<Index>> left;  // tiles of each replica that are not done
+    float* const memory;                      // of the parts
+    std::vector<Sums> sums;                   // of the sequences
+    std::vector<char> apart;                  // of the tiles: whether they keep Ω's part of dW apart
+    std::vector<std::atomic<bool>> vanished;  // of replicas: whether a pair did not count, in this update or the last
+    std::vector<std::atomic<Index>> left;     // tiles of each replica that are not done
 };
 
 // Returns whether all symbols and classes are known.
