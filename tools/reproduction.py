@@ -518,10 +518,6 @@ FAR = (200, 400, 700, 1000, 1500, 2000, 3000)
 """Lengths of which the table of fresh seeds counts who passed them."""
 
 
-NAMES = STARTS | {"spectral": "spectral, ρ = 1.2"}
-"""Starts, in words."""
-
-
 def reach_far() -> list[str]:
     """How far ten replicas of fresh seeds came that may go beyond 1 000 steps."""
     passed = read("reach_far", "passed")
@@ -540,16 +536,6 @@ def reach_tasks() -> list[str]:
         budget = int(own["budget"].iloc[0])
         rows.append([str(task).replace("_", " "), f"{budget:,}", _furthest(own, budget)])
     return markdown(["task", "updates", "longest length of seeds 0–4"], rows)
-
-
-def reach_starts() -> list[str]:
-    """How far five replicas came from each start."""
-    passed = read("reach", "passed")
-    spectral = _of(passed[passed["seed"] <= 4], run="msgd_cr")
-    rows = [[NAMES["spectral"], _furthest(spectral)]]
-    for cell, own in read("reach_starts", "passed").groupby("run", sort=False):
-        rows.append([NAMES[str(cell)], _furthest(own)])
-    return markdown(["start", "longest length of seeds 0–4"], rows)
 
 
 def reach_control() -> list[str]:
@@ -635,7 +621,6 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "reach_settings": reach_settings,
     "reach_far": reach_far,
     "reach_tasks": reach_tasks,
-    "reach_starts": reach_starts,
     "reach_control": reach_control,
     "records": records,
     "text_omega": text_omega,
