@@ -538,6 +538,15 @@ def reach_tasks() -> list[str]:
     return markdown(["task", "updates", "longest length of seeds 0–4"], rows)
 
 
+def reach_starts() -> list[str]:
+    """How far five replicas came from each start."""
+    passed = read("reach", "passed")
+    rows = [["spectral, ρ = 1.2", _furthest(_of(passed[passed["seed"] <= 4], run="msgd_cr"))]]
+    for cell, own in read("reach_starts", "passed").groupby("run", sort=False):
+        rows.append([STARTS[str(cell)], _furthest(own)])
+    return markdown(["start", "longest length of seeds 0–4"], rows)
+
+
 def reach_control() -> list[str]:
     """Of five replicas that learn one length from the beginning, and of the same seeds whose lengths grow."""
     alone = read("reach_control", "replicas")
@@ -596,6 +605,17 @@ def text_omega() -> list[str]:
     return markdown(["", "bits, median of five", "range", "fewer than without Ω"], rows)
 
 
+def text_parts() -> list[str]:
+    """Bits per character by the steps that the gradient reaches back."""
+    replicas = read("text_parts").assign(bits=lambda table: table["test_loss"] / np.log(2))
+    rows = []
+    for steps, own in replicas.groupby("callbacks.truncated_bptt.steps"):
+        bits = own["bits"]
+        shown = f"{fraction(bits.min(), 3)}–{fraction(bits.max(), 3)}"
+        rows.append([f"{steps}", thousands(own["updates"].median()), fraction(bits.median(), 3), shown])
+    return markdown(["characters of a part", "updates", "bits, median of three", "range"], rows)
+
+
 TABLES: dict[str, Callable[[], list[str]]] = {
     "intervals_of_ten": intervals_of_ten,
     "smart_start": smart_start,
@@ -621,9 +641,11 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "reach_settings": reach_settings,
     "reach_far": reach_far,
     "reach_tasks": reach_tasks,
+    "reach_starts": reach_starts,
     "reach_control": reach_control,
     "records": records,
     "text_omega": text_omega,
+    "text_parts": text_parts,
 }
 """What makes the table of each name."""
 
