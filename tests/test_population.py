@@ -39,22 +39,22 @@ def unequal(mine, row, theirs, other):
         for method in (*METHODS, "simplex_switching")
         for hidden in ([50, 37] if method == "msgd_cr" or cell in WITHOUT_OMEGA else [50])  # Ω has all products
         if cell not in AUTOGRAD and not is_refused(cell, method)
+        if method != "msgd" or cell == "smart_tanh"  # it is msgd_c that never clips
     ],
 )
 def test_replicas_never_touch(tmp_path, cell, method, hidden):
-    """Law 1, bit for bit: seed 7 alone = the third of eight = the second of three, at 1 and 2 threads."""
+    """Law 1, bit for bit: seed 7 alone = the third of eight, at 1 and 2 threads, = the second of three."""
     keys = [f"cell={cell}", f"optimizer={method}", f"cell.hidden_size={hidden}", "task.length=20", "task.max_length=24"]
     keys += ["trainer.max_steps=20", "success.check_every=10", "callbacks.diagnostics.every=null"]
     before, results = torch.get_num_threads(), {}
     try:
-        for threads in (1, 2):
-            for replicas, seed in ((1, 7), (3, 6), (8, 5)):
-                name = f"{threads}-{replicas}"
-                population, parameters = train(
-                    tmp_path, name, *keys, f"replicas={replicas}", f"seed={seed}", f"threads={threads}"
-                )
-                own = pd.read_csv(tmp_path / name / "history.csv").query("seed == 7").drop(columns="seconds")
-                results[name] = (population.seeds.index(7), parameters, own.reset_index(drop=True))
+        for threads, replicas, seed in ((1, 1, 7), (1, 3, 6), (1, 8, 5), (2, 1, 7), (2, 8, 5)):
+            name = f"{threads}-{replicas}"
+            population, parameters = train(
+                tmp_path, name, *keys, f"replicas={replicas}", f"seed={seed}", f"threads={threads}"
+            )
+            own = pd.read_csv(tmp_path / name / "history.csv").query("seed == 7").drop(columns="seconds")
+            results[name] = (population.seeds.index(7), parameters, own.reset_index(drop=True))
     finally:
         torch.set_num_threads(before)
     row, parameters, history = results.pop("1-1")
