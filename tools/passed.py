@@ -1,7 +1,7 @@
 """python tools/passed.py COMMIT NAME=RUN_DIR ...: which length each replica of some runs passed after how many updates.
 
-The rows of results/reach/passed.csv: a row per replica and length that it passed first, of runs whose lengths grow.
-A replica that passed none has one row without a length. ``budget`` is how far its run has come.
+The rows of passed.csv in results/reach and its neighbours: a row per replica and length that it passed first, of runs
+whose lengths grow. A replica that passed none has one row without a length. ``budget`` is how far its run has come.
 """
 
 import sys

@@ -10,7 +10,7 @@ METRICS = ("loss", "omega", "grad_norm", "clipped")
 """Per update and replica: the task's loss alone, Ω, the gradient's norm before clipping, 1 if it was clipped."""
 
 WAITING = 256
-"""Most updates whose metrics wait to be summed."""
+"""Updates whose metrics wait to be summed, about: those of one call are not parted."""
 
 
 class Window:
