@@ -107,7 +107,7 @@ def fit(name: str, cell: str, length: int, replicas: int, method: str, updates: 
 def bare(cell: str, length: int, replicas: int, method: str, batch: int = 20) -> Callable[[], int]:
     """Forward, loss, backward, clipping and step, on mini-batches that are there, without Lightning: as many updates in
     a call as in training. Returns how many."""
-    experiment = build(configuration(cell, length, replicas, method, 50, batch))
+    experiment = build(configuration(cell, length, replicas, method, 200, batch))
     module = experiment.module
     step = module.configure_optimizers().step
     batches, pace = experiment.data.next_block(), Pace()

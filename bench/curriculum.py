@@ -16,7 +16,7 @@ from src import recurrence
 from src.callbacks.curriculum import growing
 from src.run import build, quiet
 from src.training.update import advance
-from tasks.batch import collate
+from tasks.block import Block
 from tasks.data import TrainingData
 
 REPLICAS = 10
@@ -29,9 +29,10 @@ def at(lengths: list[int], method: str) -> Callable[[], int]:
     module = build(configuration("tanh", max(lengths), len(lengths), method, 50)).module
     data = TrainingData(module.task)
     tasks = [module.task.at(length) for length in lengths]
-    batches = [collate([data(seed, n, task) for seed, task in enumerate(tasks)]) for n in range(UPDATES)]
+    drawn = [data.pieces(seed, 0, UPDATES, task) for seed, task in enumerate(tasks)]
+    block = Block.drawn(drawn, every_step=False)
     module.configure_optimizers()
-    return lambda: len(advance(module.population.stack, batches, module.task, module.method))
+    return lambda: len(advance(module.population.stack, block, module.task, module.method))
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -73,6 +74,34 @@ def matmul(left_RNK: Tensor, right_RKM: Tensor) -> Tensor:
     return torch.bmm(left_RNK.expand(2, -1, -1), right_RKM.expand(2, -1, -1))[:1]
 
 
+PRODUCTS = 264
+"""Products that keep a GPU busy, two for each of its processors (H100, H200)."""
+
+
+def in_parts(left_RNK: Tensor, right_RNM: Tensor, into_RKM: Tensor | None = None) -> Tensor:
+    """Σ over n of left ᵀ right, RKM. Where there are few replicas the rows are cut into parts of one size, whose
+    products are added: a GPU gives a product to one of its processors, or a few, however many rows it has.
+
+    Args:
+        into_RKM: overwritten; None: new memory.
+    """
+    R, N, K = left_RNK.shape
+    parts = _parts(N, max(1, PRODUCTS // max(1, R)))
+    if parts == 1:
+        return torch.bmm(left_RNK.transpose(1, 2), right_RNM, out=into_RKM)
+    M = right_RNM.shape[2]
+    left = left_RNK.reshape(R * parts, N // parts, K)
+    right = right_RNM.reshape(R * parts, N // parts, M)
+    products = torch.bmm(left.transpose(1, 2), right)
+    return torch.sum(products.view(R, parts, K, M), 1, out=into_RKM)
+
+
+@cache
+def _parts(rows: int, wanted: int) -> int:
+    """Parts of one size that so many rows can be cut into, at most as many as are wanted."""
+    return max(part for part in range(1, wanted + 1) if rows % part == 0)
+
+
 ROWS = 256
 """Rows that one matrix product sums over, about."""
 
@@ -82,10 +111,10 @@ def product(left_RTBK: Tensor, right_RTBM: Tensor) -> Tensor:
 
     Replicas are padded to the longest among them; the last bits of a product over all rows at once would depend on that
     padding, hence on the neighbours (law 1). With the last block filled up by zeros they do not. On other devices than
-    the CPU, where that is not promised, it is one product.
+    the CPU, where that is not promised, see :func:`in_parts`.
     """
     if left_RTBK.device.type != "cpu":
-        return torch.bmm(left_RTBK.flatten(1, 2).transpose(1, 2), right_RTBM.flatten(1, 2))
+        return in_parts(left_RTBK.flatten(1, 2), right_RTBM.flatten(1, 2))
     R, T, B, K = left_RTBK.shape
     steps = max(1, ROWS // B)
     total = left_RTBK.new_zeros(R, K, right_RTBM.shape[-1])

@@ -37,8 +37,8 @@ class Batch(NamedTuple):
 
     def lengthened(self, steps: int, every_step: bool) -> "Batch":
         """The same with padding up to so many steps."""
-        target = _lengthened(self.target, steps) if every_step else self.target
-        return Batch(_lengthened(self.inputs, steps), target, self.length, self.lengths)
+        target = lengthened(self.target, steps) if every_step else self.target
+        return Batch(lengthened(self.inputs, steps), target, self.length, self.lengths)
 
     def trimmed(self, every_step: bool) -> "Batch":
         """The same without steps that are padding for all; lengths must be known."""
@@ -84,29 +84,14 @@ def collate(drawn: Sequence[Pair]) -> Batch:
     return Batch(torch.from_numpy(inputs), torch.from_numpy(target), length, lengths)
 
 
-def beside(batches: Sequence[Batch], every_step: bool) -> Batch:
-    """The mini-batches of several groups of replicas, one group after the other; shorter ones are padded.
-
-    Args:
-        every_step: whether there is a target at every step.
-    """
-    if len(batches) == 1:
-        return batches[0]
-    longest = max(batch.inputs.shape[1] for batch in batches)
-    inputs = torch.cat([_lengthened(batch.inputs, longest) for batch in batches])
-    targets = [_lengthened(batch.target, longest) if every_step else batch.target for batch in batches]
-    lengths: list[int] | None = []
-    for batch in batches:
-        lengths = None if lengths is None or batch.lengths is None else [*lengths, *batch.lengths]
-    return Batch(inputs, torch.cat(targets), torch.cat([batch.length for batch in batches]), lengths)
-
-
-def _lengthened(values: Tensor, steps: int) -> Tensor:
-    """Values of so many steps, zeros after the last."""
-    missing = steps - values.shape[1]
+def lengthened(values: Tensor, steps: int, dim: int = 1) -> Tensor:
+    """Values of so many steps along a dimension, zeros after the last."""
+    missing = steps - values.shape[dim]
     if missing == 0:
         return values
-    return torch.cat([values, values.new_zeros(values.shape[0], missing, *values.shape[2:])], dim=1)
+    shape = list(values.shape)
+    shape[dim] = missing
+    return torch.cat([values, values.new_zeros(shape)], dim)
 
 
 def _padded(arrays: list[np.ndarray]) -> np.ndarray:

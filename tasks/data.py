@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from tasks.batch import Batch, Pair, collate
+from tasks.block import Piece
 from tasks.draws import DRAW, Stream, generator
 from tasks.task import Split, Task
 
@@ -12,7 +15,7 @@ class TrainingData:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self._blocks: dict[int, tuple[int, Task, list[Pair]]] = {}
+        self._known: dict[int, tuple[int, Task, list[Piece]]] = {}
 
     def __call__(self, seed: int, update: int, task: Task | None = None) -> Pair:
         """Inputs and targets of update 0, 1, …: a function of the seed, the update and the task.
@@ -20,30 +23,49 @@ class TrainingData:
         Args:
             task: this one at a length of the replica's own; None: as it is.
         """
-        task = task or self.task
-        index, within = divmod(update, DRAW)
-        known = self._blocks.get(seed)
-        if known is None or known[0] != index or known[1] is not task:
-            known = (index, task, self._draw(task, seed, index))
-            self._blocks[seed] = known
-        return known[2][within]
+        (piece,) = self.pieces(seed, update, 1, task or self.task)
+        return piece.at(0)
+
+    def pieces(self, seed: int, first: int, count: int, task: Task) -> list[Piece]:
+        """The same of several updates from a first one on, in order."""
+        found: list[Piece] = []
+        end = first + count
+        while first < end:
+            index, within = divmod(first, DRAW)
+            last = min(DRAW, within + end - first)
+            drawn = self._drawn(task, seed, index)
+            found += drawn[within:last] if task.varies else [drawn[0].between(within, last)]
+            first += last - within
+        return found
 
     def fixed(self, seeds: Sequence[int], epoch: int = 0) -> Batch:
         """The sequences of one epoch of a task that is learned in epochs."""
         return collate([self.task.epoch(epoch, generator(seed, Stream.DATA, 0)) for seed in seeds])
 
-    def _draw(self, task: Task, seed: int, index: int) -> list[Pair]:
-        """The mini-batches of DRAW updates."""
+    def _drawn(self, task: Task, seed: int, index: int) -> list[Piece]:
+        """DRAW updates: a piece each where lengths vary, else in one piece."""
+        known = self._known.get(seed)
+        if known is None or known[0] != index or known[1] is not task:
+            known = (index, task, self._draw(task, seed, index))
+            self._known[seed] = known
+        return known[2]
+
+    def _draw(self, task: Task, seed: int, index: int) -> list[Piece]:
         draws = generator(seed, Stream.DATA, index)
         size = task.batch_size
-        if task.varies:
-            lengths = generator(seed, Stream.LENGTH, index)
-            return [task.draw(task.draw_length(lengths), size, draws, Split.TRAIN) for _ in range(DRAW)]
-        inputs, target = task.draw(task.length, DRAW * size, draws, Split.TRAIN)
-        parts = [slice(k * size, (k + 1) * size) for k in range(DRAW)]
-        if task.every_step:
-            return [(inputs[:, part], target[:, part]) for part in parts]
-        return [(inputs[:, part], target[part]) for part in parts]
+        if not task.varies:
+            return [_piece(task, DRAW, *task.draw(task.length, DRAW * size, draws, Split.TRAIN))]
+        lengths = generator(seed, Stream.LENGTH, index)
+        drawn = [task.draw(task.draw_length(lengths), size, draws, Split.TRAIN) for _ in range(DRAW)]
+        return [_piece(task, 1, *pair) for pair in drawn]
+
+
+def _piece(task: Task, updates: int, inputs: np.ndarray, target: np.ndarray) -> Piece:
+    """What was drawn for so many updates at once, whose sequences lie one after the other."""
+    inputs = inputs.reshape(len(inputs), updates, -1, *inputs.shape[2:])
+    if task.every_step:
+        return Piece(inputs, target.reshape(len(target), updates, -1, *target.shape[2:]), True)
+    return Piece(inputs, target.reshape(updates, -1, *target.shape[1:]), False)
 
 
 def fresh_batch(

@@ -7,7 +7,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from src import recurrence
 from src.recurrence import AUTO, FUSED, REFERENCE, cuda
 from src.run import build, device
-from src.training.ahead import Ahead, draw, fetched, side_by_side
+from src.training.ahead import Ahead, draw
 from src.training.data import Sequences
 from tasks.data import TrainingData
 from tests.conftest import ROOT, compose, make_cell, make_task
@@ -33,25 +33,6 @@ def test_the_same_blocks(name):
     ahead.begin(later, 20)
     assert equal(ahead.take(later, 20), draw(data, later, 20))
     ahead.close()
-
-
-@pytest.mark.parametrize("name", ["temporal_order", "addition", "memorization_5bit"])
-def test_a_block_lies_in_three_pieces_that_are_fetched_once(name):
-    task = make_task(name, length=12, batch_size=3)
-    block = draw(TrainingData(task), [(5, 0, task), (6, 0, task.at(14))], 4)
-    placed = []
-
-    def place(piece):
-        placed.append(piece)
-        return piece.clone()
-
-    together = side_by_side(block, place)
-    assert equal(together, block) and len(placed) == 3
-    assert all(tensor.data_ptr() % 16 == 0 for batch in together for tensor in batch[:3])
-    there = fetched(together, torch.device("meta"))
-    assert [[t.shape for t in batch[:3]] for batch in there] == [[t.shape for t in batch[:3]] for batch in block]
-    assert len({id(t._base) for batch in there for t in batch[:3]}) == 3
-    assert equal(fetched(together, torch.device("cpu")), block) and equal(fetched(block, torch.device("cpu")), block)
 
 
 def test_whoever_leaves_meanwhile_is_left_out():

@@ -15,6 +15,7 @@ from src.run import build
 from src.training.clipping import clip_stack
 from src.training.update import Method, advance, update
 from tasks.batch import collate
+from tasks.block import Block
 from tasks.data import TrainingData
 from tests.conftest import compose, fit, make_architecture, make_task
 
@@ -33,7 +34,8 @@ def draw(task, count, lengths=(0, 0, 0)):
     """The mini-batches of so many updates, each replica's so many steps longer."""
     data = TrainingData(task)
     tasks = [task.at(task.length + more) if more else task for more in lengths]
-    return [collate([data(seed, n, own) for seed, own in zip(SEEDS, tasks, strict=False)]) for n in range(count)]
+    batches = [collate([data(seed, n, own) for seed, own in zip(SEEDS, tasks, strict=False)]) for n in range(count)]
+    return Block.of(batches, task.every_step)
 
 
 def one_by_one(stack, batches, task, method):
@@ -134,7 +136,7 @@ def test_a_replica_does_not_notice_its_neighbours(as_before):
     together, alone = make_stack("lstm", task, settings), make_stack("lstm", task, settings, replicas=1)
     advance(together, draw(task, 9), task, how)
     recurrence.use(recurrence.FUSED, 5)
-    advance(alone, [batch.select([0]) for batch in draw(task, 9)], task, how)
+    advance(alone, draw(task, 9).select([0]), task, how)
     assert torch.equal(alone.theta_AP[0], together.theta_AP[0])
 
 

@@ -19,7 +19,8 @@ from src.packing.progress import Display
 from src.population import checkpoint
 from src.run import run
 from src.rundir import RunDirectory
-from tasks.batch import beside, collate
+from tasks.batch import collate
+from tasks.block import Block, beside
 from tests.conftest import EXPERIMENTS, ROOT, compose
 
 SMALL = [
@@ -295,7 +296,7 @@ def test_a_pack_takes_no_more_memory_than_is_free(monkeypatch):
 def test_mini_batches_beside_each_other():
     short = collate([(np.ones((2, 3), dtype=np.uint8), np.array([0, 1, 2]))])
     long = collate([(np.full((4, 3), 2, dtype=np.uint8), np.array([3, 4, 5]))] * 2)
-    both = beside([short, long], every_step=False)
+    (both,) = beside([Block.one(short, every_step=False), Block.one(long, every_step=False)])
     assert both.inputs.shape == (3, 4, 3) and both.length.tolist() == [2, 4, 4] == both.lengths
     assert both.inputs[0, 2:].eq(0).all() and both.target.tolist() == [[0, 1, 2], [3, 4, 5], [3, 4, 5]]
 

@@ -17,6 +17,7 @@ from src.config.memory import free_memory
 from src.network import Architecture
 from src.recurrence import AUTO, FUSED, REFERENCE
 from src.recurrence import missing as missing_backend
+from tasks.block import most_updates
 from tasks.draws import DRAW, Stream, generator
 from tasks.task import Split, Task
 
@@ -96,7 +97,8 @@ def estimate(cfg: DictConfig, task: Task, architecture: Architecture) -> Need:
     parameters += architecture.dense * width * (width + task.inputs + 1) + (architecture.dense > 0) * width * columns
     remembers = "step" in cfg.optimizer or cfg.optimizer.get("momentum")
     copies = COPIES_OF_TORCH if remembers else COPIES
-    updates = min(cfg.block, cfg.trainer.max_steps, cfg.success.check_every)
+    at_once = most_updates(longest * task.batch_size * cfg.replicas)
+    updates = min(cfg.block, cfg.trainer.max_steps, cfg.success.check_every, at_once)
     block = 1 if task.epochs else updates + DRAW
     tested = min(TESTED, cfg.success.sequences) if task.graded else 0
     each = FLOAT * copies * parameters

@@ -12,8 +12,9 @@ from src.directions import Combination, Copies, Direction, Draws, Product, Tape
 from src.linalg import matmul
 from src.network.architecture import ALL, Architecture, dense_name, layer_name, layer_suffix
 from src.network.disturbance import CALM, Disturbance, dropout, noise
-from src.recurrence import Descent, Pass, Target, combine, descend, learn, linear, recur
+from src.recurrence import Descent, Pass, Passes, Target, combine, descend, learn, linear, recur
 from tasks.batch import Batch
+from tasks.block import Block
 from tasks.task import Task
 
 CHUNK = 100
@@ -266,7 +267,7 @@ class Network(nn.Module):
 
     def descend(
         self,
-        batches: Sequence[Batch],
+        block: Block,
         task: Task,
         direction: Direction,
         settings: dict[str, Tensor],
@@ -275,7 +276,7 @@ class Network(nn.Module):
         """Makes several updates with their steps in one call.
 
         Args:
-            batches: of each update.
+            block: of the updates.
             direction: made of terms; it is asked once for all updates.
             settings: of the method, one number per replica.
             descent: rows of which the parameters and their gradients are views.
@@ -287,12 +288,11 @@ class Network(nn.Module):
         if task.loss_form is None or not self.is_plain:
             return None
         weights, gradients = self._bound()
-        cell = self.architecture.cell
-        passes = [Pass(cell, batch.inputs, weights, None, batch.length) for batch in batches]
-        targets = [Target(batch.target, task.loss_form) for batch in batches]
+        passes = Passes(self.architecture.cell, block.inputs, weights, block.length)
+        target = Target(block.target, task.loss_form)
         (tape,) = self.tapes()
         tape.terms.update(direction.terms(settings))
-        found = descend(passes, targets, gradients, descent, tape)
+        found = descend(passes, target, gradients, descent, tape)
         if found is None:
             return None
         metrics = {"loss": found.loss_NR, "grad_norm": found.norm_NR}

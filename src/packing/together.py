@@ -18,12 +18,15 @@ from src.linalg import works_ahead
 from src.network import Network
 from src.population import Population, Stack
 from src.population.population import OFF
-from src.training.data import Block
-from src.training.module import Training, part_of
+from src.training.module import Training, uncut
 from src.training.pace import Pace
 from src.training.replay import Replays, rounded
 from src.training.update import Several, Updated, advance, update
-from tasks.batch import Batch, beside
+from tasks.batch import Batch
+from tasks.block import NOTHING, Block, beside
+
+SIDE_BY_SIDE = 16
+"""Updates, made one by one, whose mini-batches are put side by side at a time."""
 
 
 class Member:
@@ -37,7 +40,7 @@ class Member:
     def __init__(self, training: Training, block: Block) -> None:
         self.training = training
         self.present = list(training.population.live)  # whose mini-batches the block holds
-        self.block = list(block)
+        self.block = block
         self.made = 0
 
     @property
@@ -50,9 +53,11 @@ class Member:
         """Whether there is nothing left to do in the block."""
         return self.made == len(self.block) or not self.population.learning
 
-    def batch(self, ahead: int = 0) -> Batch:
-        """The mini-batches of a coming update, of those who still learn."""
-        return part_of(self.block[self.made + ahead], self.present, self.population.live)
+    def coming(self, count: int) -> Block:
+        """The next mini-batches of those who still learn."""
+        block = self.block[self.made : self.made + count]
+        live = self.population.live
+        return block if live == self.present else block.select([self.present.index(replica) for replica in live])
 
     def take(self, found: Updated) -> None:
         """Notes an update that was made."""
@@ -157,8 +162,10 @@ class Together:
         common.lost_A = None
         made = 0
         at_once = True
+        coming = NOTHING  # the mini-batches of all rows, where updates are made one by one
         while made < count:
             if not common.is_of(members):
+                coming = NOTHING
                 members = [member for member in members if not member.is_through]
                 if not members:
                     return common
@@ -178,7 +185,10 @@ class Together:
                     member.take_several(found.of(rows))
                 made += len(found)
             else:
-                one = _update(members, common)
+                if not len(coming):
+                    coming = _coming(members, min(count - made, SIDE_BY_SIDE))
+                one = _update(members, common, coming[0])
+                coming = coming[1:]
                 common.hand_back()
                 for member, rows in zip(members, common.rows, strict=True):
                     member.take(_part(one, rows))
@@ -186,25 +196,26 @@ class Together:
         return common
 
 
+def _coming(members: Sequence[Member], count: int) -> Block:
+    """The next mini-batches of all rows."""
+    return beside([member.coming(count) for member in members])
+
+
 def _advance(members: Sequence[Member], common: CommonStack, count: int) -> Several:
     """The next updates of all rows in one call, as far as they can be made so."""
     first = members[0].training
-    batches = []
-    for ahead in range(count):
-        own = [member.batch(ahead) for member in members]
-        if any(member.training.cuts(batch) is not None for member, batch in zip(members, own, strict=True)):
-            return Several(0, {})
-        batches.append(beside(own, first.task.every_step))
-    return advance(common.stack, batches, first.task, first.method)
+    if works_ahead(common.stack.theta_AP):
+        return Several(0, {})
+    own = [member.coming(count) for member in members]
+    if any(member.training.is_cut(block) for member, block in zip(members, own, strict=True)):
+        return Several(0, {})
+    return advance(common.stack, beside(own), first.task, first.method)
 
 
-def _update(members: Sequence[Member], common: CommonStack) -> Updated:
+def _update(members: Sequence[Member], common: CommonStack, batch: Batch) -> Updated:
     """One update of all rows."""
     first = members[0].training
-    batches = [member.batch() for member in members]
-    cuts = [member.training.cuts(batch) for member, batch in zip(members, batches, strict=True)]
-    batch = beside(batches, first.task.every_step)
-    borders = _borders(cuts, batches)
+    borders = _borders(members, common, batch)
     lost_A = _lost(members, common) if common.lost_A is None else common.lost_A
     if works_ahead(common.stack.theta_AP):
         varies = any(member.training.varies for member in members)
@@ -247,14 +258,19 @@ def _settle(trainings: Sequence[Training]) -> None:
         training.settle(lost.view(pending.shape))
 
 
-def _borders(cuts: Sequence[list[list[int]] | None], batches: Sequence[Batch]) -> list[list[int]] | None:
+def _borders(members: Sequence[Member], common: CommonStack, batch: Batch) -> list[list[int]] | None:
     """Where the sequences of all rows are cut; None: nowhere."""
-    if all(own is None for own in cuts):
+    trainings = [member.training for member in members]
+    if all(training.borders is uncut for training in trainings):
+        return None
+    own = [batch.select(range(rows.start, rows.stop)) for rows in common.rows]
+    cuts = [training.cuts(each) for training, each in zip(trainings, own, strict=True)]
+    if all(each is None for each in cuts):
         return None
     found: list[list[int]] = []
-    for own, batch in zip(cuts, batches, strict=True):
-        lengths = batch.length.tolist() if batch.lengths is None else batch.lengths
-        found += own if own is not None else [[0, length] for length in lengths]
+    for borders, each in zip(cuts, own, strict=True):
+        lengths = each.length.tolist() if each.lengths is None else each.lengths
+        found += borders if borders is not None else [[0, length] for length in lengths]
     return found
 
 

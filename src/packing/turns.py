@@ -9,8 +9,8 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 
-from src.training.data import Block
 from src.training.module import Training
+from tasks.block import NOTHING, Block
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Seat:
         self.said = said
         self.jobs = jobs
         self.training: Training | None = None  # once it asks for its first updates
-        self.block: Block = []
+        self.block: Block = NOTHING
         self.ended = False
         self.answer: Any = None
         self.error: BaseException | None = None  # that ended the job

@@ -5,7 +5,19 @@ updates with their steps, where that is compiled in. They are all the rest of th
 (backend.py): reference.py, the specification, cpu/, compiled, and cuda/, in Triton. process.py chooses.
 """
 
-from src.recurrence.backend import Backend, Descended, Descent, Gradients, Key, LayerRun, Pass, Run, Target, Unavailable
+from src.recurrence.backend import (
+    Backend,
+    Descended,
+    Descent,
+    Gradients,
+    Key,
+    LayerRun,
+    Pass,
+    Passes,
+    Run,
+    Target,
+    Unavailable,
+)
 from src.recurrence.checks import apart, ask, checked, refuse
 from src.recurrence.layers import add_noise, linear
 from src.recurrence.process import (
@@ -39,6 +51,7 @@ __all__ = [
     "Key",
     "LayerRun",
     "Pass",
+    "Passes",
     "Run",
     "Target",
     "Unavailable",

@@ -4,7 +4,6 @@ Shapes: R replicas, T steps, B sequences, I inputs, H units, G = gates * H colum
 t - 1 here.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -67,11 +66,41 @@ class Pass:
 
 
 @dataclass
+class Passes:
+    """N passes that follow each other, on the same weights, each from a state of zeros.
+
+    Args:
+        inputs: as those of a pass, with N in front.
+        length_NR: steps of each replica.
+    """
+
+    cell: Cell
+    inputs: Tensor
+    weights: Weights
+    length_NR: Tensor
+
+    @property
+    def first(self) -> Pass:
+        """The first of them."""
+        return Pass(self.cell, self.inputs[0], self.weights, None, self.length_NR[0])
+
+    def check(self) -> None:
+        """Refuses lengths that the inputs do not have.
+
+        Raises:
+            ValueError: a length outside [0, T].
+        """
+        T = self.inputs.shape[2]
+        wrong = (self.length_NR < 0) | (self.length_NR > T)
+        refuse(wrong, ValueError(f"lengths are not all in [0, {T}]"))
+
+
+@dataclass
 class Target:
     """What an update learns: the right answers, and the loss that compares the readout with them.
 
     Args:
-        values: classes, or numbers, of the last step, RB, or of every step, RTB.
+        values: classes, or numbers, of the last step, RB, or of every step, RTB; of N passes with N in front.
         loss: ``cross_entropy`` (of the softmax) or ``squared_error`` (of the one output); the mean over sequences and,
             with targets at every step, over each replica's steps.
     """
@@ -200,10 +229,9 @@ class Backend(Protocol):
         """Whether :meth:`learn` of this cell is a fixed sequence of launches, which a device can be told once."""
 
     def descend(
-        self, passes: Sequence[Pass], targets: Sequence[Target], gradients: Weights, tape: Tape, descent: Descent
+        self, passes: Passes, target: Target, gradients: Weights, tape: Tape, descent: Descent
     ) -> Descended | None:
-        """Makes several updates with their steps, see src.recurrence.descend; None where that is not done in one
-        call."""
+        """Makes N updates with their steps, see src.recurrence.descend; None where that is not done in one call."""
 
     def norms(self, grad_RP: Tensor) -> Tensor:
         """The norm of each row."""

@@ -4,7 +4,6 @@ With d_t = dL/d(state_t), total, and row vectors: δ_t = dL/da_t, v_t = δ_t W�
 Memory is laid out step by step (TRBH); the tensors returned are views of it as RTBH.
 """
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch import Tensor
 from src.cells import Cell, ExplicitCell, State, Weights
 from src.directions import Combination, Copies, Factors, Product, Tape
 from src.linalg import known, matmul, product
-from src.recurrence.backend import Backend, Descended, Descent, Gradients, Key, LayerRun, Pass, Run, Target
+from src.recurrence.backend import Backend, Descended, Descent, Gradients, Key, LayerRun, Pass, Passes, Run, Target
 from src.recurrence.inputs import input_gradients, inside, project
 from tasks.draws import generator, normal
 
@@ -53,7 +52,7 @@ class Reference(Backend):
         return False
 
     def descend(
-        self, passes: Sequence[Pass], targets: Sequence[Target], gradients: Weights, tape: Tape, descent: Descent
+        self, passes: Passes, target: Target, gradients: Weights, tape: Tape, descent: Descent
     ) -> Descended | None:
         return None
 

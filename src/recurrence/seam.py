@@ -1,6 +1,5 @@
 """The seam: the time loop, forward and backward, for R networks at once, whichever backend runs it."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ from src.cells import AutogradCell, State, Weights
 from src.directions import Combination, Copies, Product, Tape
 from src.recurrence import process
 from src.recurrence.autograd import by_autograd
-from src.recurrence.backend import Descended, Descent, Pass, Target
+from src.recurrence.backend import Descended, Descent, Pass, Passes, Target
 
 _NONE = Weights(None)  # type: ignore[arg-type]
 
@@ -62,8 +61,8 @@ def learn(
 
 
 def descend(
-    passes: Sequence[Pass],
-    targets: Sequence[Target],
+    passes: Passes,
+    target: Target,
     gradients: Weights,
     descent: Descent,
     tape: Tape | None = None,
@@ -76,8 +75,8 @@ def descend(
     not finite. It is not made, and no replica begins one beyond it, but some may have made some beyond it already.
 
     Args:
-        passes: one for each update, on the same weights, from a state of zeros.
-        targets: likewise.
+        passes: one for each update.
+        target: of all of them.
         gradients: overwritten.
 
     Returns:
@@ -87,10 +86,9 @@ def descend(
     Raises:
         ValueError, IndexError: as :func:`learn`.
     """
-    for given in passes:
-        given.check()
-    backend = process.backend_of(passes[0].cell, passes[0].weights.W)
-    return backend.descend(passes, targets, gradients, tape or Tape(), descent)
+    passes.check()
+    backend = process.backend_of(passes.cell, passes.weights.W)
+    return backend.descend(passes, target, gradients, tape or Tape(), descent)
 
 
 def norms(grad_RP: Tensor) -> Tensor:

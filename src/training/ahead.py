@@ -1,12 +1,11 @@
 """Blocks drawn by threads while a device learns from the one before."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
-from torch import Tensor
 
-from tasks.batch import Batch, Pair, collate
+from tasks.block import Block, Piece
 from tasks.data import TrainingData
 from tasks.task import Task
 
@@ -14,13 +13,9 @@ Live = Sequence[tuple[int, int, Task]]
 """Each replica's seed, its updates so far, and what it learns now."""
 
 
-ALIGNED = 64
-"""Every mini-batch begins at a multiple of so many numbers: kernels are compiled for addresses divisible by 16."""
-
-
-def draw(data: TrainingData, live: Live, count: int) -> list[Batch]:
+def draw(data: TrainingData, live: Live, count: int) -> Block:
     """The mini-batches of the next updates of these replicas."""
-    return [collate([data(seed, n + k, task) for seed, n, task in live]) for k in range(count)]
+    return Block.drawn([data.pieces(seed, n, count, task) for seed, n, task in live], data.task.every_step)
 
 
 class Ahead:
@@ -38,9 +33,9 @@ class Ahead:
         self.data = data
         self.pool = ThreadPoolExecutor(threads)
         self.leader = ThreadPoolExecutor(1)  # waits for the others, so that the caller need not
-        self.begun: tuple[Live, int, Future[list[Batch]]] | None = None
+        self.begun: tuple[Live, int, Future[Block]] | None = None
 
-    def take(self, live: Live, count: int) -> list[Batch]:
+    def take(self, live: Live, count: int) -> Block:
         """The mini-batches of the next updates, from what was begun if they are there."""
         begun = self.begun
         self.begun = None
@@ -52,8 +47,7 @@ class Ahead:
             return self._draw(live, count)
         if list(live) == list(known):
             return block
-        rows = [list(known).index(each) for each in live]
-        return _ready([batch.select(rows).trimmed(self.data.task.every_step) for batch in block])
+        return block.select([list(known).index(each) for each in live])
 
     def begin(self, live: Live, count: int) -> None:
         """Begins to draw the mini-batches of these updates."""
@@ -65,58 +59,12 @@ class Ahead:
         self.leader.shutdown(cancel_futures=True)
         self.pool.shutdown(cancel_futures=True)
 
-    def _draw(self, live: Live, count: int) -> list[Batch]:
-        """Draws a block, a replica a thread; then puts it together, an update a thread."""
+    def _draw(self, live: Live, count: int) -> Block:
+        """Draws a block, a replica a thread, and puts it together likewise."""
 
-        def of_replica(own: tuple[int, int, Task]) -> list[Pair]:
+        def of_replica(own: tuple[int, int, Task]) -> list[Piece]:
             seed, n, task = own
-            return [self.data(seed, n + k, task) for k in range(count)]
+            return self.data.pieces(seed, n, count, task)
 
         drawn = list(self.pool.map(of_replica, live))
-
-        def of_update(k: int) -> Batch:
-            return collate([own[k] for own in drawn])
-
-        return _ready(list(self.pool.map(of_update, range(count))))
-
-
-def _ready(block: list[Batch]) -> list[Batch]:
-    """The same in pinned memory, where there is a GPU to read it."""
-    if not block:
-        return block
-    return side_by_side(block, torch.Tensor.pin_memory) if torch.cuda.is_available() else block
-
-
-def side_by_side(block: list[Batch], placed: Callable[[Tensor], Tensor]) -> list[Batch]:
-    """The same mini-batches in three pieces of memory, so that a device fetches three and not three of each update.
-
-    Args:
-        placed: where a piece shall lie.
-    """
-    kinds = []
-    for tensors in zip(*[batch[:3] for batch in block], strict=True):
-        sizes = [-(-tensor.numel() // ALIGNED) * ALIGNED for tensor in tensors]
-        piece = torch.empty(sum(sizes), dtype=tensors[0].dtype)
-        for part, tensor in zip(piece.split(sizes), tensors, strict=True):
-            part[: tensor.numel()] = tensor.flatten()
-        parts = placed(piece).split(sizes)
-        kinds.append([part[: t.numel()].view(t.shape) for part, t in zip(parts, tensors, strict=True)])
-    inputs, target, length = kinds
-    return [Batch(inputs[k], target[k], length[k], batch.lengths) for k, batch in enumerate(block)]
-
-
-def fetched(block: list[Batch], device: torch.device) -> list[Batch]:
-    """A block on its way to a device: pieces of memory that mini-batches share are sent once. Nobody waits."""
-    if device.type == "cpu":
-        return block
-    pieces: dict[int, Tensor] = {}
-
-    def fetch(tensor: Tensor) -> Tensor:
-        piece = tensor._base
-        if piece is None or piece.ndim != 1:
-            return tensor.to(device, non_blocking=True)
-        if id(piece) not in pieces:
-            pieces[id(piece)] = piece.to(device, non_blocking=True)
-        return pieces[id(piece)].as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
-
-    return [batch.each(fetch, batch.lengths) for batch in block]
+        return Block.drawn(drawn, self.data.task.every_step, torch.cuda.is_available(), self.pool.map)

@@ -6,14 +6,12 @@ import pytorch_lightning as pl
 import torch
 
 from src.population import Population
-from src.training.ahead import Ahead, Live, draw, fetched
+from src.training.ahead import Ahead, Live, draw
 from src.training.stages import OneStage, Stages
 from tasks.batch import Batch
+from tasks.block import NOTHING, Block, most_updates
 from tasks.data import TrainingData
 from tasks.task import Task
-
-Block = list[Batch]
-"""Mini-batches of consecutive updates, or the sequences of an epoch: what one batch of the loader holds."""
 
 
 class Sequences(pl.LightningDataModule):
@@ -22,7 +20,7 @@ class Sequences(pl.LightningDataModule):
     Args:
         task: what is drawn.
         population: asked for its live replicas and their updates before each block.
-        block: most updates in a block. Changes nothing but the speed.
+        block: most updates in a block; fewer where there are many long sequences. Changes nothing but the speed.
         max_steps: updates of each replica.
         stops: no block crosses a multiple of these many updates, where something is tested or logged.
         threads: that draw the next block while a device learns from the last one; 0: it is drawn when it is needed.
@@ -56,7 +54,7 @@ class Sequences(pl.LightningDataModule):
 
     def transfer_batch_to_device(self, batch: Block, device: torch.device, dataloader_idx: int) -> Block:
         """Sends a block's mini-batches; nobody waits for them to arrive."""
-        return fetched(batch, device)
+        return batch.to(device)
 
     def teardown(self, stage: str) -> None:
         if self.ahead is not None:
@@ -64,12 +62,14 @@ class Sequences(pl.LightningDataModule):
 
     def length_at(self, step: int) -> int:
         """Updates in the block that begins here: up to the nearest stop, and never beyond max_steps."""
-        return min(self.block, self.max_steps - step, *(stop - step % stop for stop in self.stops))
+        steps = sum(task.batch_size * (task.max_length or task.length) for _, _, task in self.live())
+        most = min(self.block, most_updates(steps, self.ahead is not None))
+        return min(most, self.max_steps - step, *(stop - step % stop for stop in self.stops))
 
     def next_block(self) -> Block:
         """The next updates' mini-batches, or one epoch's sequences."""
         if self.data.task.epochs:
-            return [self.epoch()]
+            return Block.one(self.epoch(), self.data.task.every_step)
         step = self.population.step
         count = self.length_at(step)
         if self.ahead is None:
@@ -119,4 +119,4 @@ class _Blocks:
         while population.learning and (in_epochs or population.step < self.source.max_steps):
             yield self.source.next_block()
         if population.interrupt is not None and population.unreported:
-            yield []  # the signal came between two blocks: one more, without updates, for what ends a run
+            yield NOTHING  # the signal came between two blocks: one more, without updates, for what ends a run

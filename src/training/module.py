@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,13 @@ from src.network import Carry, Network
 from src.population import Population, checkpoint
 from src.rundir import BUDGET, DIVERGED
 from src.training.carried import Carried
-from src.training.data import Block
 from src.training.pace import Pace
 from src.training.replay import Replays, rounded
 from src.training.stages import OneStage, Stages
 from src.training.success import SuccessTest
 from src.training.update import Method, Several, Updated, advance, update
 from tasks.batch import Batch
+from tasks.block import Block
 from tasks.task import Task
 
 Borders = Callable[[int, int], list[int]]
@@ -155,15 +155,15 @@ class Training(pl.LightningModule):
         if not works_ahead(population.stack.theta_AP):
             self.settle()
 
-    def advance(self, batches: Sequence[Batch]) -> int:
+    def advance(self, block: Block) -> int:
         """Makes updates in one call, as many as can be made so; returns how many.
 
         Args:
-            batches: of the next updates, the mini-batches of the living.
+            block: the next updates' mini-batches, of the living.
         """
-        if self.watched or any(self.cuts(batch) is not None for batch in batches):
+        if self.watched or self.is_cut(block):
             return 0
-        found = advance(self.population.stack, batches, self.task, self.method)
+        found = advance(self.population.stack, block, self.task, self.method)
         self.take_several(found)
         return len(found)
 
@@ -226,6 +226,10 @@ class Training(pl.LightningModule):
         if self.task.graded:
             self.test(np.flatnonzero(diverged_A).tolist(), full=True)
         population.leave(diverged_A, DIVERGED)
+
+    def is_cut(self, block: Block) -> bool:
+        """Whether some of these sequences are cut."""
+        return self.borders is not uncut and any(self.cuts(batch) is not None for batch in block)
 
     def cuts(self, batch: Batch) -> list[list[int]] | None:
         """Where the fresh sequences of each row are cut; None: nowhere.

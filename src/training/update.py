@@ -15,6 +15,7 @@ from src.recurrence import Descent
 from src.training.clipping import Clipped, clip_stack
 from src.training.penalty import RECURRENT, penalise
 from tasks.batch import Batch
+from tasks.block import Block
 from tasks.task import Task
 
 VELOCITY = "momentum_buffer"
@@ -128,19 +129,19 @@ def update(
     return Updated(metrics, diverged_A)
 
 
-def advance(stack: Stack, batches: Sequence[Batch], task: Task, method: Method) -> Several:
+def advance(stack: Stack, block: Block, task: Task, method: Method) -> Several:
     """Makes updates of all rows in one call, as :func:`update` makes them one after the other, to the last bit.
 
     It does so in the plain case: gradient descent on whole sequences, with constant rates, no penalty, everything
     learned. Whatever else is wanted, and an update that is not as usual, is left to :func:`update`.
 
     Args:
-        batches: of the next updates, a mini-batch for each row.
+        block: the next updates' mini-batches, one for each row.
 
     Returns:
-        what the updates found, from the first on; fewer than ``batches``, or none, where the next is not of this kind.
+        what the updates found, from the first on; fewer than there are, or none, where the next is not of this kind.
     """
-    if not batches or works_ahead(stack.theta_AP) or not is_plain(stack, method):
+    if not len(block) or works_ahead(stack.theta_AP) or not is_plain(stack, method):
         return Several(0, {})
     momentum = stack.optimizer.param_groups[0]["momentum"]
     velocity_AP = stack.state.setdefault(VELOCITY, torch.zeros_like(stack.theta_AP)) if momentum else None
@@ -150,16 +151,16 @@ def advance(stack: Stack, batches: Sequence[Batch], task: Task, method: Method) 
     descent = Descent(stack.theta_AP, stack.grad_AP, settings["lr"], settings["clip"], velocity_AP, momentum)
     made = None
     try:
-        answer = stack.network.descend(batches, task, method.direction, stack.settings, descent)
+        answer = stack.network.descend(block, task, method.direction, stack.settings, descent)
         if answer is None:
             return Several(0, {})
         made, metrics = answer
     finally:
-        if made != len(batches):  # some rows may be further than others
+        if made != len(block):  # some rows may be further than others
             for each, value in zip(moving, before, strict=True):
                 each.copy_(value)
-    if made < len(batches):
-        return advance(stack, batches[:made], task, method)
+    if made < len(block):
+        return advance(stack, block[:made], task, method)
     metrics["clipped"] = metrics["grad_norm"] > descent.most_R
     return Several(made, {name: value_NA[:made] for name, value_NA in metrics.items()})
 

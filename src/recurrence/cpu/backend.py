@@ -1,7 +1,5 @@
 """The backend of CPUs: native/, compiled at first use."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,8 +7,8 @@ from torch import Tensor
 from src.cells import Cell, State, Weights
 from src.directions import Combination, Copies, Product, SimplexCombination, Tape
 from src.recurrence import backend
-from src.recurrence.backend import Descended, Descent, Key, LayerRun, Pass, Target
-from src.recurrence.cpu.descent import alike, descend, norms
+from src.recurrence.backend import Descended, Descent, Key, LayerRun, Pass, Passes, Target
+from src.recurrence.cpu.descent import descend, norms, takes
 from src.recurrence.cpu.direction import simplex
 from src.recurrence.cpu.layer import Linear, add_noise
 from src.recurrence.cpu.library import available, library, reason
@@ -53,12 +51,12 @@ class Compiled(Reference):
         return learn(given, target, gradients, tape, self.threads)
 
     def descend(
-        self, passes: Sequence[Pass], targets: Sequence[Target], gradients: Weights, tape: Tape, descent: Descent
+        self, passes: Passes, target: Target, gradients: Weights, tape: Tape, descent: Descent
     ) -> Descended | None:
-        plain = not tape.keep and tape.products is None and only_omega(tape) and targets[0].loss in LOSSES
-        if not plain or not self.takes(descent.theta_RP, descent.grad_RP) or not alike(passes, targets):
+        plain = not tape.keep and tape.products is None and only_omega(tape) and target.loss in LOSSES
+        if not plain or not self.takes(descent.theta_RP, descent.grad_RP) or not takes(passes, target):
             return None
-        return descend(passes, targets, gradients, tape, descent, self.threads)
+        return descend(passes, target, gradients, tape, descent, self.threads)
 
     def norms(self, grad_RP: Tensor) -> Tensor:
         return norms(grad_RP)

@@ -1,13 +1,11 @@
 """Several updates with their steps, in one call."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from src.cells import Weights
 from src.directions import Tape
-from src.recurrence.backend import Descended, Descent, Pass, Target
+from src.recurrence.backend import Descended, Descent, Passes, Target
 from src.recurrence.cpu import structs
 from src.recurrence.cpu.call import KINDS, Prepared
 from src.recurrence.cpu.library import library
@@ -15,25 +13,23 @@ from src.recurrence.cpu.update import set_target
 
 
 def descend(
-    passes: Sequence[Pass], targets: Sequence[Target], gradients: Weights, tape: Tape, descent: Descent, threads: int
+    passes: Passes, target: Target, gradients: Weights, tape: Tape, descent: Descent, threads: int
 ) -> Descended:
     """See src.recurrence.descend."""
-    call = Prepared(passes[0], threads)
-    set_target(call, targets[0])
+    call = Prepared(passes.first, threads)
+    set_target(call, Target(target.values[0], target.loss))
     call.set_weights(gradients, "d")
     if tape.terms:
         call.add_omega(tape)
-    N = len(passes)
-    R = call.shape[0]
+    N, R, T = passes.inputs.shape[:3]
     losses_NR = torch.empty(N, R, dtype=torch.float32)
     omega_NR = torch.empty_like(losses_NR) if tape.terms else None
     norm_NR = torch.empty_like(losses_NR)
-    kind = call.memory["target"].dtype
-    inputs = [each.inputs.contiguous() for each in passes]
-    answers = [target.values.to(kind).contiguous() for target in targets]
+    inputs = _whole(passes.inputs)
+    answers = _whole(target.values.to(call.memory["target"].dtype))
     memory = {
-        "T": torch.tensor([each.shape[1] for each in passes]),
-        "length": torch.stack([_lengths(each) for each in passes]),
+        "T": torch.full((N,), T),
+        "length": passes.length_NR.to(torch.int64).contiguous(),
         "x": _addresses(inputs),
         "target": _addresses(answers),
         "theta": descent.theta_RP,
@@ -56,20 +52,11 @@ def descend(
     return Descended(made, losses_NR, omega_NR, norm_NR)
 
 
-def alike(passes: Sequence[Pass], targets: Sequence[Target]) -> bool:
-    """Whether one call can make these updates: they begin with zeros, and differ in numbers and lengths alone."""
-    first = passes[0]
-    R, _, B = first.shape
-    for given, target in zip(passes, targets, strict=True):
-        T = given.shape[1]
-        wanted = (R, T, B) if target.values.ndim == 3 else (R, B)
-        same_inputs = given.inputs.dtype == first.inputs.dtype and given.inputs.shape[3:] == first.inputs.shape[3:]
-        same_target = target.loss == targets[0].loss and target.values.ndim == targets[0].values.ndim
-        if given.shape != (R, T, B) or given.state is not None or target.values.shape != wanted:
-            return False
-        if not same_inputs or not same_target:
-            return False
-    return first.inputs.dtype in KINDS
+def takes(passes: Passes, target: Target) -> bool:
+    """Whether inputs and answers fit together, and are of a kind that is compiled in."""
+    N, R, T, B = passes.inputs.shape[:4]
+    wanted = (N, R, T, B) if target.values.ndim == 4 else (N, R, B)
+    return passes.inputs.dtype in KINDS and target.values.shape == wanted
 
 
 def norms(grad_RP: Tensor) -> Tensor:
@@ -81,12 +68,11 @@ def norms(grad_RP: Tensor) -> Tensor:
     return norm_R
 
 
-def _lengths(given: Pass) -> Tensor:
-    """Steps of each replica, int64."""
-    R, T, _ = given.shape
-    return torch.full((R,), T) if given.length_R is None else given.length_R.to(torch.int64)
+def _whole(rows: Tensor) -> Tensor:
+    """Rows of which each lies in memory without gaps."""
+    return rows if rows[0].is_contiguous() else rows.contiguous()
 
 
-def _addresses(tensors: Sequence[Tensor]) -> Tensor:
-    """Where tensors lie, int64."""
-    return torch.tensor([tensor.data_ptr() for tensor in tensors])
+def _addresses(rows: Tensor) -> Tensor:
+    """Where rows lie, int64."""
+    return rows.data_ptr() + torch.arange(len(rows)) * (rows.stride(0) * rows.element_size())

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from src.directions import OmegaTerm
 from src.directions.omega import BOUND
-from src.linalg import product
+from src.linalg import in_parts, product
 from src.recurrence.cuda.launch import launch
 
 PART = 1024
@@ -22,7 +22,7 @@ PAIRS = 1024
 
 def over_rows(left_RTBK: Tensor, right_RTBM: Tensor, into_RKM: Tensor) -> None:
     """Σ over (t, sequence) of leftᵀ right."""
-    torch.bmm(left_RTBK.flatten(1, 2).transpose(1, 2), right_RTBM.flatten(1, 2), out=into_RKM)
+    in_parts(left_RTBK.flatten(1, 2), right_RTBM.flatten(1, 2), into_RKM)
 
 
 def of_inputs(dW_in: Tensor, db: Tensor, inputs: Tensor, delta_RTBG: Tensor, precision: str) -> None:

@@ -1,0 +1,224 @@
+"""Mini-batches of updates that follow each other, in three pieces of memory."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tasks.batch import Batch, Pair, lengthened
+
+ALIGNED = 64
+"""Every mini-batch begins at a multiple of so many numbers: kernels are compiled for addresses divisible by 16."""
+
+STEPS = 4_000_000
+"""Steps of all sequences of a block, about, at most: they are drawn before the first of them is learned, and a signal
+waits for the last."""
+
+STEPS_AHEAD = 64_000_000
+"""The same where they are drawn while a GPU learns: it takes many at a time."""
+
+Mapped = Callable[[Callable[[int], None], Iterable[int]], Iterable[None]]
+"""Calls a function for each of several numbers, as ``map`` does."""
+
+
+def most_updates(steps: int, ahead: bool = False) -> int:
+    """Updates of which each has so many steps of all replicas' sequences that make a block: a power of two, so that the
+    blocks of jobs that learn together end together."""
+    return 1 << (max(1, (STEPS_AHEAD if ahead else STEPS) // max(1, steps)).bit_length() - 1)
+
+
+class Piece(NamedTuple):
+    """What one replica's task has drawn for w updates in a row, all of one length."""
+
+    inputs: np.ndarray  # TwB, or TwBI
+    target: np.ndarray  # wB, or TwB where there is one at every step; with several outputs wBO or TwBO
+    every_step: bool
+
+    @property
+    def updates(self) -> int:
+        """w."""
+        return self.inputs.shape[1]
+
+    def between(self, first: int, end: int) -> "Piece":
+        """Some of its updates."""
+        target = self.target[:, first:end] if self.every_step else self.target[first:end]
+        return Piece(self.inputs[:, first:end], target, self.every_step)
+
+    def at(self, update: int) -> Pair:
+        """One of its updates."""
+        return self.inputs[:, update], self.target[:, update] if self.every_step else self.target[update]
+
+
+class Block(Sequence[Batch]):
+    """Mini-batches of N updates that follow each other, for the same R replicas. All are padded to the longest.
+
+    What lies in memory for an update, its padding included, is one row; a device fetches all rows in three copies.
+
+    Args:
+        inputs: as those of a mini-batch, with N in front: NRTB, or NRTBI.
+        target: likewise.
+        length: NR.
+        lengths: the same, where no device has to be waited for.
+        every_step: whether there is a target at every step.
+    """
+
+    def __init__(
+        self, inputs: Tensor, target: Tensor, length: Tensor, lengths: Sequence[Sequence[int]], every_step: bool
+    ) -> None:
+        self.inputs = inputs
+        self.target = target
+        self.length = length
+        self.lengths = lengths
+        self.every_step = every_step
+
+    @classmethod
+    def of(cls, batches: Sequence[Batch], every_step: bool) -> "Block":
+        """Mini-batches that are there already; lengths must be known."""
+        longest = max(batch.inputs.shape[1] for batch in batches)
+        padded = [batch.lengthened(longest, every_step) for batch in batches]
+        inputs, target, length = (torch.stack(tensors) for tensors in zip(*[own[:3] for own in padded], strict=True))
+        return cls(inputs, target, length, [own.lengths or [] for own in padded], every_step)
+
+    @classmethod
+    def one(cls, batch: Batch, every_step: bool) -> "Block":
+        """A mini-batch that is there already, not copied; its lengths must be known."""
+        return cls(batch.inputs[None], batch.target[None], batch.length[None], [batch.lengths or []], every_step)
+
+    @classmethod
+    def drawn(
+        cls, pieces: Sequence[Sequence[Piece]], every_step: bool, pinned: bool = False, mapped: Mapped = map
+    ) -> "Block":
+        """What the tasks of R replicas have drawn, for each of them all updates in order.
+
+        Args:
+            pinned: whether it shall lie in memory that a GPU reads by itself.
+            mapped: fills the rows of the replicas.
+        """
+        of_replicas = [[len(piece.inputs) for piece in own for _ in range(piece.updates)] for own in pieces]
+        lengths = [list(own) for own in zip(*of_replicas, strict=True)]
+        N, R, T = len(lengths), len(pieces), max(map(max, lengths))
+        first = pieces[0][0]
+        steps = (T,) if every_step else ()
+        kind = np.dtype(np.int64) if first.target.dtype.kind in "iu" else first.target.dtype  # classes, as losses want
+        answers = first.target.shape[2:] if every_step else first.target.shape[1:]
+        inputs = _rows(N, (R, T, *first.inputs.shape[2:]), _torch(first.inputs.dtype), pinned)
+        target = _rows(N, (R, *steps, *answers), _torch(kind), pinned)
+        length = _rows(N, (R,), torch.int64, pinned)
+        length.copy_(torch.tensor(lengths))
+
+        def fill(row: int) -> None:
+            _fill(inputs.numpy()[:, row], [piece.inputs.swapaxes(0, 1) for piece in pieces[row]])
+            answered = [piece.target.swapaxes(0, 1) if every_step else piece.target for piece in pieces[row]]
+            _fill(target.numpy()[:, row], answered)
+
+        for _ in mapped(fill, range(R)):
+            pass
+        return cls(inputs, target, length, lengths, every_step)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, index: Any) -> Any:
+        """One update's mini-batch, without padding that is none of its own; of a slice, a block of these updates."""
+        tensors = self.inputs[index], self.target[index], self.length[index]
+        if isinstance(index, slice):
+            return Block(*tensors, self.lengths[index], self.every_step)
+        lengths = self.lengths[index]
+        batch = Batch(*tensors, lengths)
+        return batch if max(lengths, default=0) == self.inputs.shape[2] else batch.trimmed(self.every_step)
+
+    def each(self, change: Callable[[Tensor], Tensor], lengths: Sequence[Sequence[int]]) -> "Block":
+        """The same with each of its tensors changed."""
+        return Block(change(self.inputs), change(self.target), change(self.length), lengths, self.every_step)
+
+    def to(self, device: torch.device) -> "Block":
+        """The same on another device. From pinned memory it is on its way there when this returns."""
+        return self.each(lambda rows: _moved(rows, device), self.lengths)
+
+    def select(self, replicas: Sequence[int]) -> "Block":
+        """The mini-batches of some replicas, by their places in the block, padded to the longest that is left."""
+        chosen = list(replicas)
+        lengths = [[own[row] for row in chosen] for own in self.lengths]
+        longest = max(map(max, lengths))
+        inputs = self.inputs[:, :, :longest]
+        target = self.target[:, :, :longest] if self.every_step else self.target
+        shorter = Block(inputs, target, self.length, self.lengths, self.every_step)
+        pinned = self.inputs.is_pinned()
+        return shorter.each(lambda rows: _gathered(rows[:, chosen], pinned), lengths)
+
+
+NOTHING = Block(torch.zeros(0, 0, 0), torch.zeros(0, 0), torch.zeros(0, 0), [], every_step=False)
+"""A block without updates."""
+
+
+def beside(blocks: Sequence[Block]) -> Block:
+    """The mini-batches of several groups of replicas, one group after the other; shorter ones are padded."""
+    first = blocks[0]
+    if len(blocks) == 1:
+        return first
+    longest = max(block.inputs.shape[2] for block in blocks)
+    inputs = _joined([block.inputs for block in blocks], longest)
+    target = _joined([block.target for block in blocks], longest if first.every_step else None)
+    length = _joined([block.length for block in blocks], None)
+    lengths = [list(chain(*own)) for own in zip(*[block.lengths for block in blocks], strict=True)]
+    return Block(inputs, target, length, lengths, first.every_step)
+
+
+def _joined(parts: Sequence[Tensor], steps: int | None) -> Tensor:
+    """The rows of several groups as rows of all; of so many steps, where they have steps."""
+    own = list(parts) if steps is None else [lengthened(part, steps, dim=2) for part in parts]
+    return _gathered(torch.cat(own, dim=1))
+
+
+def _rows(
+    count: int,
+    shape: Sequence[int],
+    dtype: torch.dtype,
+    pinned: bool = False,
+    device: torch.device | None = None,
+) -> Tensor:
+    """So many tensors of this shape, one after the other, each at a multiple of ALIGNED numbers; not set."""
+    numbers = math.prod(shape)
+    row = -(-numbers // ALIGNED) * ALIGNED
+    memory = torch.empty(count, row, dtype=dtype, pin_memory=pinned, device=device)
+    return memory[:, :numbers].view(count, *shape)
+
+
+def _moved(rows: Tensor, device: torch.device) -> Tensor:
+    """The same rows on another device, fetched at once where they lie one after the other."""
+    if rows.device == device:
+        return rows
+    if not len(rows) or not rows[0].is_contiguous() or rows.stride(0) < rows[0].numel():
+        return rows.to(device, non_blocking=True)
+    step = rows.stride(0)
+    memory = rows.as_strided((len(rows), step), (step, 1)).to(device, non_blocking=True)
+    return memory[:, : rows[0].numel()].view(rows.shape)
+
+
+def _gathered(tensor: Tensor, pinned: bool = False) -> Tensor:
+    """A copy as rows that are aligned."""
+    rows = _rows(len(tensor), tensor.shape[1:], tensor.dtype, pinned, None if pinned else tensor.device)
+    return rows.copy_(tensor)
+
+
+def _fill(rows: np.ndarray, parts: Sequence[np.ndarray]) -> None:
+    """Writes parts one after the other, each as long as it is, and zeros after it."""
+    n = 0
+    for part in parts:
+        place = rows[n : n + len(part)]
+        n += len(part)
+        if place.shape == part.shape:
+            place[...] = part
+            continue
+        steps = part.shape[1]
+        place[:, :steps] = part
+        place[:, steps:] = 0
+
+
+def _torch(kind: np.dtype) -> torch.dtype:
+    """The same kind of number."""
+    return torch.from_numpy(np.empty(0, dtype=kind)).dtype
