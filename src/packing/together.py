@@ -18,7 +18,7 @@ from src.linalg import works_ahead
 from src.network import Network
 from src.population import Population, Stack
 from src.population.population import OFF
-from src.training.module import Training, uncut
+from src.training.module import Training
 from src.training.pace import Pace
 from src.training.replay import Replays, rounded
 from src.training.update import Several, Updated, advance, update
@@ -163,8 +163,9 @@ class Together:
         made = 0
         at_once = True
         coming = NOTHING  # the mini-batches of all rows, where updates are made one by one
+        living = _living(members)  # a list each, and another one when somebody leaves
         while made < count:
-            if not common.is_of(members):
+            if any(member.population.live is not live for member, live in zip(members, living, strict=True)):
                 coming = NOTHING
                 members = [member for member in members if not member.is_through]
                 if not members:
@@ -172,6 +173,7 @@ class Together:
                 common.replays.forget()
                 common = CommonStack(members)
                 common.stack.settings = common.settings()
+                living = _living(members)
             if not all(member.population.learning for member in members):
                 break
             if at_once:
@@ -194,6 +196,11 @@ class Together:
                     member.take(_part(one, rows))
                 made += 1
         return common
+
+
+def _living(members: Sequence[Member]) -> list[list[int]]:
+    """The replicas of each that still learn."""
+    return [member.population.live for member in members]
 
 
 def _coming(members: Sequence[Member], count: int) -> Block:
@@ -261,7 +268,7 @@ def _settle(trainings: Sequence[Training]) -> None:
 def _borders(members: Sequence[Member], common: CommonStack, batch: Batch) -> list[list[int]] | None:
     """Where the sequences of all rows are cut; None: nowhere."""
     trainings = [member.training for member in members]
-    if all(training.borders is uncut for training in trainings):
+    if not any(training.may_cut(batch.inputs.shape[1]) for training in trainings):
         return None
     own = [batch.select(range(rows.start, rows.stop)) for rows in common.rows]
     cuts = [training.cuts(each) for training, each in zip(trainings, own, strict=True)]

@@ -229,7 +229,11 @@ class Training(pl.LightningModule):
 
     def is_cut(self, block: Block) -> bool:
         """Whether some of these sequences are cut."""
-        return self.borders is not uncut and any(self.cuts(batch) is not None for batch in block)
+        return self.may_cut(block.inputs.shape[2]) and any(self.cuts(batch) is not None for batch in block)
+
+    def may_cut(self, longest: int) -> bool:
+        """Whether some sequences of the living are cut, if they are as long as that."""
+        return self.borders is not uncut and any(len(self.borders(r, longest)) > 2 for r in self.population.live)
 
     def cuts(self, batch: Batch) -> list[list[int]] | None:
         """Where the fresh sequences of each row are cut; None: nowhere.
@@ -237,13 +241,11 @@ class Training(pl.LightningModule):
         Where the only target is at the last step the parts are counted from there, so that the gradient reaches back
         one whole part.
         """
-        live = self.population.live
-        longest = batch.inputs.shape[1]
-        if self.borders is uncut or all(len(self.borders(replica, longest)) <= 2 for replica in live):
+        if not self.may_cut(batch.inputs.shape[1]):
             return None
         lengths = batch.length.tolist() if batch.lengths is None else batch.lengths
         found = []
-        for replica, length in zip(live, lengths, strict=True):
+        for replica, length in zip(self.population.live, lengths, strict=True):
             borders = self.borders(replica, length)
             found.append(borders if self.task.every_step else [length - border for border in reversed(borders)])
         return found if any(len(borders) > 2 for borders in found) else None
