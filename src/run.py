@@ -93,21 +93,9 @@ def build(cfg: DictConfig) -> Experiment:
     stops = [success.check_every]
     if cfg.callbacks.get("metrics") is not None:
         stops.append(cfg.callbacks.metrics.every)
-    threads = drawing_threads(cfg) if device(cfg).type == "cuda" else 0
-    data = Sequences(task, population, cfg.block, cfg.trainer.max_steps, stops, threads, curriculum)
+    ahead = device(cfg).type == "cuda"
+    data = Sequences(task, population, cfg.block, cfg.trainer.max_steps, stops, ahead, curriculum)
     return Experiment(module, data, list(callbacks.values()))
-
-
-MOST_DRAWING = 2
-"""Threads that draw sequences for a GPU, at most."""
-
-
-def drawing_threads(cfg: DictConfig) -> int:
-    """Threads that draw while a device learns: this job's part of them, and few: Python's lock lets one wait for the
-    others, so that sixteen draw less than one (docs/cuda.md)."""
-    threads: int = cfg.threads or recurrence.share()
-    packed = seat()
-    return min(MOST_DRAWING, threads if packed is None else max(1, threads // packed.jobs))
 
 
 def settings(cfg: DictConfig, direction: Direction) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Mini-batches of updates that follow each other, in three pieces of memory."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -21,9 +21,6 @@ waits for the last."""
 STEPS_AHEAD = 64_000_000
 """The same where they are drawn while a GPU learns: it takes many at a time."""
 
-Mapped = Callable[[Callable[[int], None], Iterable[int]], Iterable[None]]
-"""Calls a function for each of several numbers, as ``map`` does."""
-
 
 def most_updates(steps: int, ahead: bool = False) -> int:
     """Updates of which each has so many steps of all replicas' sequences that make a block: a power of two, so that the
@@ -34,23 +31,16 @@ def most_updates(steps: int, ahead: bool = False) -> int:
 class Piece(NamedTuple):
     """What one replica's task has drawn for w updates in a row, all of one length."""
 
-    inputs: np.ndarray  # TwB, or TwBI
-    target: np.ndarray  # wB, or TwB where there is one at every step; with several outputs wBO or TwBO
-    every_step: bool
-
-    @property
-    def updates(self) -> int:
-        """w."""
-        return self.inputs.shape[1]
+    inputs: np.ndarray  # wTB, or wTBI
+    target: np.ndarray  # wB, or wTB where there is one at every step; with several outputs wBO or wTBO
 
     def between(self, first: int, end: int) -> "Piece":
         """Some of its updates."""
-        target = self.target[:, first:end] if self.every_step else self.target[first:end]
-        return Piece(self.inputs[:, first:end], target, self.every_step)
+        return Piece(self.inputs[first:end], self.target[first:end])
 
     def at(self, update: int) -> Pair:
         """One of its updates."""
-        return self.inputs[:, update], self.target[:, update] if self.every_step else self.target[update]
+        return self.inputs[update], self.target[update]
 
 
 class Block(Sequence[Batch]):
@@ -89,34 +79,25 @@ class Block(Sequence[Batch]):
         return cls(batch.inputs[None], batch.target[None], batch.length[None], [batch.lengths or []], every_step)
 
     @classmethod
-    def drawn(
-        cls, pieces: Sequence[Sequence[Piece]], every_step: bool, pinned: bool = False, mapped: Mapped = map
-    ) -> "Block":
+    def drawn(cls, pieces: Sequence[Sequence[Piece]], every_step: bool, pinned: bool = False) -> "Block":
         """What the tasks of R replicas have drawn, for each of them all updates in order.
 
         Args:
             pinned: whether it shall lie in memory that a GPU reads by itself.
-            mapped: fills the rows of the replicas.
         """
-        of_replicas = [[len(piece.inputs) for piece in own for _ in range(piece.updates)] for own in pieces]
+        of_replicas = [[piece.inputs.shape[1] for piece in own for _ in piece.inputs] for own in pieces]
         lengths = [list(own) for own in zip(*of_replicas, strict=True)]
         N, R, T = len(lengths), len(pieces), max(map(max, lengths))
         first = pieces[0][0]
-        steps = (T,) if every_step else ()
         kind = np.dtype(np.int64) if first.target.dtype.kind in "iu" else first.target.dtype  # classes, as losses want
-        answers = first.target.shape[2:] if every_step else first.target.shape[1:]
+        answers = (T, *first.target.shape[2:]) if every_step else first.target.shape[1:]
         inputs = _rows(N, (R, T, *first.inputs.shape[2:]), _torch(first.inputs.dtype), pinned)
-        target = _rows(N, (R, *steps, *answers), _torch(kind), pinned)
+        target = _rows(N, (R, *answers), _torch(kind), pinned)
         length = _rows(N, (R,), torch.int64, pinned)
         length.copy_(torch.tensor(lengths))
-
-        def fill(row: int) -> None:
-            _fill(inputs.numpy()[:, row], [piece.inputs.swapaxes(0, 1) for piece in pieces[row]])
-            answered = [piece.target.swapaxes(0, 1) if every_step else piece.target for piece in pieces[row]]
-            _fill(target.numpy()[:, row], answered)
-
-        for _ in mapped(fill, range(R)):
-            pass
+        for row, own in enumerate(pieces):
+            _fill(inputs.numpy()[:, row], [piece.inputs for piece in own])
+            _fill(target.numpy()[:, row], [piece.target for piece in own])
         return cls(inputs, target, length, lengths, every_step)
 
     def __len__(self) -> int:

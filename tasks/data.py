@@ -62,10 +62,10 @@ class TrainingData:
 
 def _piece(task: Task, updates: int, inputs: np.ndarray, target: np.ndarray) -> Piece:
     """What was drawn for so many updates at once, whose sequences lie one after the other."""
-    inputs = inputs.reshape(len(inputs), updates, -1, *inputs.shape[2:])
+    inputs = inputs.reshape(len(inputs), updates, -1, *inputs.shape[2:]).swapaxes(0, 1)
     if task.every_step:
-        return Piece(inputs, target.reshape(len(target), updates, -1, *target.shape[2:]), True)
-    return Piece(inputs, target.reshape(updates, -1, *target.shape[1:]), False)
+        return Piece(inputs, target.reshape(len(target), updates, -1, *target.shape[2:]).swapaxes(0, 1))
+    return Piece(inputs, target.reshape(updates, -1, *target.shape[1:]))
 
 
 def fresh_batch(

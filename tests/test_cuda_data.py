@@ -1,4 +1,4 @@
-"""Blocks that are drawn ahead by threads are those that would be drawn when they are needed."""
+"""Blocks that are drawn ahead by a thread are those that would be drawn when they are needed."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def equal(block, other):
 @pytest.mark.parametrize("name", ["temporal_order", "addition"])
 def test_the_same_blocks(name):
     task = make_task(name, length=12, max_length=20, batch_size=3)
-    ahead, data = Ahead(TrainingData(task), 3), TrainingData(task)
+    ahead, data = Ahead(TrainingData(task)), TrainingData(task)
     live = [(5, 0, task), (6, 0, task), (7, 14, task)]
     assert equal(ahead.take(live, 4), draw(data, live, 4))
     later = [(seed, n + 4, task) for seed, n, _ in live]
@@ -37,7 +37,7 @@ def test_the_same_blocks(name):
 
 def test_whoever_leaves_meanwhile_is_left_out():
     task = make_task("temporal_order", length=12, batch_size=3)
-    ahead, data = Ahead(TrainingData(task), 2), TrainingData(task)
+    ahead, data = Ahead(TrainingData(task)), TrainingData(task)
     live = [(5, 0, task), (6, 0, task), (7, 0, task)]
     ahead.begin(live, 3)
     assert equal(ahead.take([live[0], live[2]], 3), draw(data, [live[0], live[2]], 3))
@@ -55,19 +55,19 @@ def test_whoever_leaves_meanwhile_is_left_out():
 @pytest.mark.parametrize("name", ["temporal_order", "addition", "memorization_5bit"])
 def test_whoever_leaves_takes_the_padding_along(name):
     task = make_task(name, length=12, max_length=40, batch_size=3)
-    ahead, data = Ahead(TrainingData(task), 2), TrainingData(task)
+    ahead, data = Ahead(TrainingData(task)), TrainingData(task)
     live = [(seed, 0, task) for seed in range(5)]
     ahead.begin(live, 9)
     assert equal(ahead.take(live[1:3], 9), draw(data, live[1:3], 9))
     ahead.close()
 
 
-def test_a_loader_with_threads_yields_what_one_without_does():
+def test_a_loader_with_a_thread_yields_what_one_without_does():
     blocks = []
-    for threads in (0, 2):
+    for ahead in (False, True):
         experiment = build(compose("replicas=3", "task.length=12"))
         population = experiment.module.population
-        source = Sequences(experiment.module.task, population, 3, 11, [5], threads)
+        source = Sequences(experiment.module.task, population, 3, 11, [5], ahead)
         own = []
         for block in source.train_dataloader():
             own += block

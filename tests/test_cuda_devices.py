@@ -26,6 +26,7 @@ from src.recurrence.cuda import update as cuda_update
 from src.run import build
 from src.training.replay import Replays
 from src.training.update import update
+from tasks.block import Block
 from tests.conftest import compose
 
 TRITON = cuda.Triton.name
@@ -105,6 +106,11 @@ def experiment(*overrides, replicas=3):
         if isinstance(callback, TruncatedBPTT):
             callback.setup(None, built.module, "fit")
     return built.module, built.data.next_block()[:2]
+
+
+def repeated(block, count):
+    """The same updates again and again."""
+    return Block.of([*block] * count, block.every_step)
 
 
 def on_device(module, device):
@@ -270,7 +276,7 @@ def train_on_meta(module, block, monkeypatch):
     monkeypatch.setattr(type(module), "optimizers", lambda self: population.stack.optimizer)
     monkeypatch.setattr(population, "record", lambda *_: None)
     monkeypatch.setattr(Replays, "update", lambda *_: None)  # these tensors cannot be recorded
-    module.training_step([empty(batch, META) for batch in block], 0)
+    module.training_step(block.to(META), 0)
     assert module.waiting == []
 
 
@@ -282,7 +288,7 @@ def test_a_block_asks_once(name, asked, monkeypatch):
     joined = []
     put_together = checks._put_together
     monkeypatch.setattr(checks, "_put_together", lambda: joined.append(put_together()))
-    train_on_meta(module, block * (shape[0] // 2), monkeypatch)
+    train_on_meta(module, repeated(block, shape[0] // 2), monkeypatch)
     assert asked == [shape]
     assert bool(joined) == (name == "many parts")
 
@@ -329,7 +335,7 @@ def test_whoever_diverges_in_a_block_stays_as_he_was(monkeypatch):
         if later:
             monkeypatch.setattr("src.training.module.works_ahead", lambda tensor: True)
             monkeypatch.setattr("src.training.clipping.works_ahead", lambda tensor: True)
-        module.training_step(block * 8, 0)
+        module.training_step(repeated(block, 8), 0)
         means = population.read("check")
         outcomes.append((population.live, population.updates.tolist(), population.parameters(), means))
     (live, updates, parameters, means), (live_2, updates_2, parameters_2, means_2) = outcomes

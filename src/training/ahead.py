@@ -1,11 +1,11 @@
-"""Blocks drawn by threads while a device learns from the one before."""
+"""Blocks drawn by a thread while a device learns from the one before."""
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 
-from tasks.block import Block, Piece
+from tasks.block import Block
 from tasks.data import TrainingData
 from tasks.task import Task
 
@@ -13,9 +13,13 @@ Live = Sequence[tuple[int, int, Task]]
 """Each replica's seed, its updates so far, and what it learns now."""
 
 
-def draw(data: TrainingData, live: Live, count: int) -> Block:
-    """The mini-batches of the next updates of these replicas."""
-    return Block.drawn([data.pieces(seed, n, count, task) for seed, n, task in live], data.task.every_step)
+def draw(data: TrainingData, live: Live, count: int, pinned: bool = False) -> Block:
+    """The mini-batches of the next updates of these replicas.
+
+    Args:
+        pinned: whether they shall lie in memory that a GPU reads by itself.
+    """
+    return Block.drawn([data.pieces(seed, n, count, task) for seed, n, task in live], data.task.every_step, pinned)
 
 
 class Ahead:
@@ -24,15 +28,15 @@ class Ahead:
     What is drawn is a function of seed, update and task alone. A block that was begun for replicas of which some have
     left is that of those who stay; one that was begun for anything else is thrown away.
 
+    One thread, not several: Python lets one at a time draw, and they would wait for each other (docs/cuda.md).
+
     Args:
         data: what is drawn.
-        threads: that draw and collate.
     """
 
-    def __init__(self, data: TrainingData, threads: int) -> None:
+    def __init__(self, data: TrainingData) -> None:
         self.data = data
-        self.pool = ThreadPoolExecutor(threads)
-        self.leader = ThreadPoolExecutor(1)  # waits for the others, so that the caller need not
+        self.thread = ThreadPoolExecutor(1)
         self.begun: tuple[Live, int, Future[Block]] | None = None
 
     def take(self, live: Live, count: int) -> Block:
@@ -52,19 +56,11 @@ class Ahead:
     def begin(self, live: Live, count: int) -> None:
         """Begins to draw the mini-batches of these updates."""
         if live and count > 0:
-            self.begun = (live, count, self.leader.submit(self._draw, live, count))
+            self.begun = (live, count, self.thread.submit(self._draw, live, count))
 
     def close(self) -> None:
-        """Lets the threads end."""
-        self.leader.shutdown(cancel_futures=True)
-        self.pool.shutdown(cancel_futures=True)
+        """Lets the thread end."""
+        self.thread.shutdown(cancel_futures=True)
 
     def _draw(self, live: Live, count: int) -> Block:
-        """Draws a block, a replica a thread, and puts it together likewise."""
-
-        def of_replica(own: tuple[int, int, Task]) -> list[Piece]:
-            seed, n, task = own
-            return self.data.pieces(seed, n, count, task)
-
-        drawn = list(self.pool.map(of_replica, live))
-        return Block.drawn(drawn, self.data.task.every_step, torch.cuda.is_available(), self.pool.map)
+        return draw(self.data, live, count, pinned=torch.cuda.is_available())

@@ -23,7 +23,7 @@ class Sequences(pl.LightningDataModule):
         block: most updates in a block; fewer where there are many long sequences. Changes nothing but the speed.
         max_steps: updates of each replica.
         stops: no block crosses a multiple of these many updates, where something is tested or logged.
-        threads: that draw the next block while a device learns from the last one; 0: it is drawn when it is needed.
+        ahead: whether a thread draws the next block while a device learns from the last one.
         stages: which task each replica learns now; None: all learn ``task``.
     """
 
@@ -34,7 +34,7 @@ class Sequences(pl.LightningDataModule):
         block: int,
         max_steps: int,
         stops: Sequence[int],
-        threads: int = 0,
+        ahead: bool = False,
         stages: Stages | None = None,
     ) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Sequences(pl.LightningDataModule):
         self.max_steps = max_steps
         self.stops = tuple(stops)
         self.data = TrainingData(task)
-        self.ahead = Ahead(self.data, threads) if threads and not task.epochs else None
+        self.ahead = Ahead(self.data) if ahead and not task.epochs else None
         self._seeds: list[int] = []  # of those whose sequences are in _epoch
         self._epoch: Batch | None = None
         self._round = 0  # of the epochs whose sequences differ, which one that is

@@ -1,7 +1,5 @@
 """A block holds the mini-batches of its updates, wherever it lies and whoever is chosen from it."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 import torch
 
@@ -21,14 +19,14 @@ FIRST = [3, 14, 40]
 """Updates that three replicas have made: their blocks of 16 begin at other places."""
 
 
-def drawn(name, count=21, own=(12, 12, 12), **settings):
+def drawn(name, count=21, own=(12, 12, 12)):
     """A block, and the same mini-batches one by one."""
     kind, keys = TASKS[name]
     task = make_task(kind, batch_size=3, **keys)
     tasks = [task if length == 12 else task.at(length) for length in own]
     live = list(zip(range(5, 8), FIRST, tasks, strict=True))
     data = TrainingData(task)
-    block = Block.drawn([data.pieces(seed, n, count, each) for seed, n, each in live], task.every_step, **settings)
+    block = Block.drawn([data.pieces(seed, n, count, each) for seed, n, each in live], task.every_step)
     again = TrainingData(task)
     return block, [collate([again(seed, n + k, each) for seed, n, each in live]) for k in range(count)]
 
@@ -47,8 +45,6 @@ def test_the_mini_batches_are_those_drawn_one_by_one(name):
     assert_same(block, batches)
     assert_same(block[4:9], batches[4:9])
     assert_same(Block.of(batches, block.every_step), batches)
-    with ThreadPoolExecutor(3) as pool:
-        assert_same(drawn(name, mapped=pool.map)[0], batches)
 
 
 @pytest.mark.parametrize("name", ["symbols", "numbers", "every step"])
