@@ -212,7 +212,7 @@ def cases(args: argparse.Namespace, pool: Any) -> dict[tuple[str, str, int, int,
                         pass
                 for method in ("msgd_c", "msgd_cr"):
                     own = cell, length, replicas, method
-                    fused = length * replicas * (9e-6 if lstm else 2.5e-6) + 4e-4
+                    fused = length * replicas * (9e-6 if lstm else 2.5e-6) + 2e-5
                     loop = length * (4e-4 if lstm else 1e-4) * (1 + replicas / 10)
                     n, m = max(20, int(args.seconds / fused)), max(4, int(args.seconds / loop))
                     if method == "msgd_c":
