@@ -513,7 +513,18 @@ def test_a_report_of_a_curriculum_has_its_table_and_figure(tmp_path, whole, caps
 def test_a_curriculum_that_nobody_has_begun_to_climb_is_drawn(tmp_path, capsys):
     train(tmp_path / "run", "trainer.max_steps=50")
     report([tmp_path / "run"], tmp_path)
-    assert "cannot be drawn" not in capsys.readouterr().out and (tmp_path / "reach.png").is_file()
+    assert "cannot be drawn" not in capsys.readouterr().err and (tmp_path / "reach.png").is_file()
+
+
+def test_a_curriculum_that_was_interrupted_is_drawn(tmp_path, capsys):
+    """There is no share then: nobody has ended."""
+    train(tmp_path / "run", "trainer.max_steps=150")
+    directory = RunDirectory(tmp_path / "run")
+    results = directory.read_results()
+    results["status"] = "interrupted"
+    results.to_csv(directory.results_file, index=False)
+    report([tmp_path / "run"], tmp_path)
+    assert "cannot be drawn" not in capsys.readouterr().err and (tmp_path / "reach.png").is_file()
 
 
 def test_lines_of_a_curriculum_and_of_its_control_have_short_names():

@@ -40,6 +40,7 @@ def reach(replicas: Sequence[Replica]) -> Figure:
             xlabel="length T (steps)",
             ylabel="share of replicas that passed T or more",
             xscale="log",
+            xlim=(0.9 * shortest, 1.1 * last),  # where nobody has ended there is no share to take them from
             ylim=(-0.04, 1.04),
         )
         for axis in (left.yaxis, right.xaxis):
