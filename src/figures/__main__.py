@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from src.config import refuse
 from src.figures.after_training import gradients_after_training
+from src.figures.copy_adding import copy_adding
 from src.figures.leaving import replicas_leaving
 from src.figures.lengths import success_by_length
 from src.figures.one_unit import bifurcation, error_surface
@@ -30,6 +31,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "reach": reach,
     "own_length_only": own_length_only,
     "rivals": rivals,
+    "copy_adding": copy_adding,
 }
 """What draws each figure. Each is called with the command that its caption names."""
 
