@@ -514,6 +514,40 @@ def reach_settings() -> list[str]:
     return markdown(["MSGD-CR without momentum and search", "longest length of seeds 0–3"], rows)
 
 
+FACTORS = {"alpha": "α", "mixing": "mixing", "exponent": "exponent"}
+"""What was varied at once, in words."""
+
+
+def reach_factors() -> list[str]:
+    """How far 126 networks came by each factor, with all values of the others."""
+    passed = read("reach_factors", "passed")
+    each = passed.groupby([*FACTORS, "seed"])["length"].max().fillna(0).rename("reached").reset_index()
+    rows = []
+    for factor, name in FACTORS.items():
+        others = [other for other in (*FACTORS, "seed") if other != factor]
+        pairs = each.pivot_table(index=others, columns=factor, values="reached")
+        by_seed = pairs.groupby("seed").mean()
+        first = by_seed.columns[0]
+        for value, own in each.groupby(factor)["reached"]:
+            low, middle, high = own.quantile([0.25, 0.5, 0.75])
+            compared = ["", ""]
+            if value != first:
+                more = pairs[value] - pairs[first]
+                compared = [f"{(more > 0).sum()} : {(more < 0).sum()}"]
+                compared.append(f"{(by_seed[value] > by_seed[first]).sum()} of {len(by_seed)}")
+            rows.append([f"{name} = {value:g}", len(own), f"{middle:.0f}", f"{low:.0f}–{high:.0f}", *compared])
+    against = "than in the factor's first line"
+    head = [
+        "",
+        "networks",
+        "median length",
+        "quartiles",
+        f"pairs farther : less far {against}",
+        f"seeds farther {against}",
+    ]
+    return markdown(head, [[str(cell) for cell in row] for row in rows])
+
+
 FAR = (200, 400, 700, 1000, 1500, 2000, 3000)
 """Lengths of which the table of fresh seeds counts who passed them."""
 
@@ -639,6 +673,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "price_further": price_further,
     "reach": reach,
     "reach_settings": reach_settings,
+    "reach_factors": reach_factors,
     "reach_far": reach_far,
     "reach_tasks": reach_tasks,
     "reach_starts": reach_starts,

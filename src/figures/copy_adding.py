@@ -49,7 +49,9 @@ def copy_adding(command: str, history: Path = HISTORY) -> Figure:
         axes[0].set_ylabel("training loss")
     for axis in grid[-1]:
         axis.set_xlabel("updates")
-    figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize=8)
+    figure.legend(
+        *grid[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize=8
+    )
     caption = (
         "50 units, batches of 20; mean loss of the 2 000 updates before, median and range of five seeds (0-4). Dotted: "
         "answers without memory.\nNot seen: IRNN on copy at 500 steps, whose loss is above 10 million."
