@@ -562,6 +562,16 @@ def reach_far() -> list[str]:
     return markdown(["passed by, of ten", *map(str, FAR), "longest length of each"], rows)
 
 
+def reach_alpha() -> list[str]:
+    """How far ten replicas came within 60 000 updates with two weights of Ω."""
+    lengths = (200, 400, 700, 1000)
+    rows = []
+    for alpha, passed in (("4", _of(read("reach", "passed"), run="msgd_cr")), ("12", read("reach_alpha", "passed"))):
+        counts = [sum(length >= least for length in _reached(passed)) for least in lengths]
+        rows.append([f"α = {alpha}", *map(str, counts), _furthest(passed)])
+    return markdown(["passed by, of ten", *map(str, lengths), "longest length of each"], rows)
+
+
 def reach_tasks() -> list[str]:
     """How far five replicas came in each task."""
     passed = read("reach_tasks", "passed")
@@ -674,6 +684,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "reach": reach,
     "reach_settings": reach_settings,
     "reach_factors": reach_factors,
+    "reach_alpha": reach_alpha,
     "reach_far": reach_far,
     "reach_tasks": reach_tasks,
     "reach_starts": reach_starts,
