@@ -563,12 +563,21 @@ def reach_far() -> list[str]:
 
 
 def reach_alpha() -> list[str]:
-    """How far ten replicas came within 60 000 updates with two weights of Ω."""
+    """How far ten replicas came with two weights of Ω, twice: seeds 0–9 and fresh ones."""
     lengths = (200, 400, 700, 1000)
+    heavy = read("reach_alpha", "passed")
     rows = []
-    for alpha, passed in (("4", _of(read("reach", "passed"), run="msgd_cr")), ("12", read("reach_alpha", "passed"))):
-        counts = [sum(length >= least for length in _reached(passed)) for least in lengths]
-        rows.append([f"α = {alpha}", *map(str, counts), _furthest(passed)])
+    for seeds, light, run in (
+        ("0–9", _of(read("reach", "passed"), run="msgd_cr"), "alpha_12"),
+        ("10–19", read("reach_far", "passed"), "far_alpha_12"),
+    ):
+        own = _of(heavy, run=run)
+        budget = int(own["budget"].iloc[0])
+        for alpha, passed in (("4", light), ("12", own)):
+            counts = [sum(length >= least for length in _reached(passed, budget)) for least in lengths]
+            rows.append(
+                [f"α = {alpha}, seeds {seeds}, {budget:,} updates", *map(str, counts), _furthest(passed, budget)]
+            )
     return markdown(["passed by, of ten", *map(str, lengths), "longest length of each"], rows)
 
 
