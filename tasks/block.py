@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tasks.batch import Batch, Pair, lengthened
+from tasks.batch import Batch, Pair
 
 ALIGNED = 64
 """Every mini-batch begins at a multiple of so many numbers: kernels are compiled for addresses divisible by 16."""
@@ -23,8 +23,8 @@ STEPS_AHEAD = 64_000_000
 
 
 def most_updates(steps: int, ahead: bool = False) -> int:
-    """Updates of which each has so many steps of all replicas' sequences that make a block: a power of two, so that the
-    blocks of jobs that learn together end together."""
+    """Updates that make a block at most, where each has so many steps of all replicas' sequences, padding included: a
+    power of two, so that blocks of jobs that learn together often end together."""
     return 1 << (max(1, (STEPS_AHEAD if ahead else STEPS) // max(1, steps)).bit_length() - 1)
 
 
@@ -142,17 +142,29 @@ def beside(blocks: Sequence[Block]) -> Block:
     if len(blocks) == 1:
         return first
     longest = max(block.inputs.shape[2] for block in blocks)
-    inputs = _joined([block.inputs for block in blocks], longest)
-    target = _joined([block.target for block in blocks], longest if first.every_step else None)
-    length = _joined([block.length for block in blocks], None)
+    inputs = _side_by_side([block.inputs for block in blocks], longest)
+    target = _side_by_side([block.target for block in blocks], longest if first.every_step else None)
+    length = _side_by_side([block.length for block in blocks], None)
     lengths = [list(chain(*own)) for own in zip(*[block.lengths for block in blocks], strict=True)]
     return Block(inputs, target, length, lengths, first.every_step)
 
 
-def _joined(parts: Sequence[Tensor], steps: int | None) -> Tensor:
+def _side_by_side(parts: Sequence[Tensor], steps: int | None) -> Tensor:
     """The rows of several groups as rows of all; of so many steps, where they have steps."""
-    own = list(parts) if steps is None else [lengthened(part, steps, dim=2) for part in parts]
-    return _gathered(torch.cat(own, dim=1))
+    first = parts[0]
+    replicas = sum(part.shape[1] for part in parts)
+    inner = first.shape[2:] if steps is None else (steps, *first.shape[3:])
+    rows = _rows(len(first), (replicas, *inner), first.dtype, device=first.device)
+    row = 0
+    for part in parts:
+        place = rows[:, row : row + part.shape[1]]
+        row += part.shape[1]
+        if steps is None:
+            place.copy_(part)
+        else:
+            place[:, :, : part.shape[2]] = part
+            place[:, :, part.shape[2] :] = 0
+    return rows
 
 
 def _rows(

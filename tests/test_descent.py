@@ -294,3 +294,16 @@ def test_the_rest_is_made_one_by_one(as_before, settings):
     task = make_task("temporal_order", length=12)
     stack = make_stack("smart_tanh", task, PLAIN | settings)
     assert len(advance(stack, draw(task, 2), task, Method(Omega(), clip_stack))) == 0
+
+
+def test_mini_batches_with_gaps(as_before):
+    """Numbers of an update that do not lie one after the other are put so before they are read."""
+    task = make_task("temporal_order", length=23)
+    recurrence.use(recurrence.FUSED, 1)
+    block = draw(task, 5)
+    apart = Block(block.inputs.mT.contiguous().mT, block.target, block.length, block.lengths, block.every_step)
+    assert not apart.inputs[0].is_contiguous()
+    how = Method(Omega(), clip_stack)
+    whole, found = (make_stack("smart_tanh", task, METHODS["omega"]) for _ in range(2))
+    assert len(advance(whole, block, task, how)) == len(advance(found, apart, task, how)) == 5
+    assert torch.equal(whole.theta_AP, found.theta_AP)

@@ -9,7 +9,7 @@ from src.linalg import PRODUCTS, in_parts
 @pytest.mark.parametrize(("replicas", "rows"), [(1, 2000), (3, 7 * 20), (PRODUCTS, 40), (2, 997), (2, 0)])
 @pytest.mark.parametrize("given", [False, True])
 def test_a_product_in_parts_is_the_whole_one(replicas, rows, given):
-    """In float64 too; written into memory with gaps; a prime number of rows, which cannot be cut; none at all."""
+    """Written into memory with gaps; a prime number of rows, which cannot be cut; none at all."""
     torch.manual_seed(0)
     left, right = (torch.randn(replicas, rows, size, dtype=torch.float64) for size in (5, 4))
     memory = torch.full((replicas, 31), torch.nan, dtype=torch.float64)

@@ -97,9 +97,9 @@ def estimate(cfg: DictConfig, task: Task, architecture: Architecture) -> Need:
     parameters += architecture.dense * width * (width + task.inputs + 1) + (architecture.dense > 0) * width * columns
     remembers = "step" in cfg.optimizer or cfg.optimizer.get("momentum")
     copies = COPIES_OF_TORCH if remembers else COPIES
-    at_once = most_updates(longest * task.batch_size * cfg.replicas)
+    at_once = most_updates(cfg.replicas * task.batch_size * (task.max_length or task.length))
     updates = min(cfg.block, cfg.trainer.max_steps, cfg.success.check_every, at_once)
-    block = 1 if task.epochs else updates + DRAW
+    block = 1 if task.epochs else 2 * updates + DRAW  # as drawn, and side by side
     tested = min(TESTED, cfg.success.sequences) if task.graded else 0
     each = FLOAT * copies * parameters
     each += int(of_sequence * stretched) * (block * task.batch_size + 2 * tested)

@@ -270,14 +270,14 @@ def _borders(members: Sequence[Member], common: CommonStack, batch: Batch) -> li
     trainings = [member.training for member in members]
     if not any(training.may_cut(batch.inputs.shape[1]) for training in trainings):
         return None
-    own = [batch.select(range(rows.start, rows.stop)) for rows in common.rows]
+    assert batch.lengths is not None
+    own = [batch.each(lambda tensor, rows=rows: tensor[rows], batch.lengths[rows]) for rows in common.rows]  # type: ignore[misc]
     cuts = [training.cuts(each) for training, each in zip(trainings, own, strict=True)]
     if all(each is None for each in cuts):
         return None
     found: list[list[int]] = []
     for borders, each in zip(cuts, own, strict=True):
-        lengths = each.length.tolist() if each.lengths is None else each.lengths
-        found += borders if borders is not None else [[0, length] for length in lengths]
+        found += borders if borders is not None else [[0, length] for length in each.lengths or []]
     return found
 
 

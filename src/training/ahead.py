@@ -28,7 +28,7 @@ class Ahead:
     What is drawn is a function of seed, update and task alone. A block that was begun for replicas of which some have
     left is that of those who stay; one that was begun for anything else is thrown away.
 
-    One thread, not several: Python lets one at a time draw, and they would wait for each other (docs/cuda.md).
+    One thread: several wait for each other, as Python lets one at a time work, and make little of it (docs/cuda.md).
 
     Args:
         data: what is drawn.

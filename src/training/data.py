@@ -62,7 +62,8 @@ class Sequences(pl.LightningDataModule):
 
     def length_at(self, step: int) -> int:
         """Updates in the block that begins here: up to the nearest stop, and never beyond max_steps."""
-        steps = sum(task.batch_size * (task.max_length or task.length) for _, _, task in self.live())
+        longest = max((task.max_length or task.length for _, _, task in self.live()), default=0)
+        steps = len(self.population.seeds) * self.data.task.batch_size * longest  # whoever leaves changes nothing
         most = min(self.block, most_updates(steps, self.ahead is not None))
         return min(most, self.max_steps - step, *(stop - step % stop for stop in self.stops))
 

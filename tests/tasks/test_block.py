@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tasks.batch import collate
-from tasks.block import NOTHING, STEPS, Block, beside, most_updates
+from tasks.block import NOTHING, STEPS, Block, _moved, beside, most_updates
 from tasks.data import TrainingData
 from tests.conftest import make_task
 
@@ -95,6 +95,16 @@ def test_a_device_fetches_three_pieces(name, monkeypatch):
     assert [batch.inputs.shape for batch in there] == [batch.inputs.shape for batch in batches[2:]]
     assert there.inputs.stride() == block.inputs.stride()
     assert block.to(torch.device("cpu")).inputs is block.inputs and len(moved) == 3
+
+
+@pytest.mark.parametrize("part", [slice(None), slice(2, 9), slice(20, 21)])
+def test_what_arrives_is_what_was_sent(part, monkeypatch):
+    """The device is one that copies: the same numbers come to lie elsewhere."""
+    block, batches = drawn("symbols", own=(12, 15, 19))
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, *args, **settings: tensor.clone())
+    there = block[part].each(lambda rows: _moved(rows, torch.device("meta")), block.lengths[part])
+    assert_same(there, batches[part])
+    assert there.inputs.data_ptr() != block[part].inputs.data_ptr()
 
 
 def test_a_block_without_updates():

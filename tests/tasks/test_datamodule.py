@@ -66,3 +66,17 @@ def test_blocks_end_at_stops_and_at_max_steps(block):
         seen.append(population.step)
         assert len(batches) <= block
     assert seen[-1] == 53 and {8, 16, 20, 24, 32, 40, 48} <= set(seen)
+
+
+def test_a_block_is_short_where_there_are_many_long_sequences(monkeypatch):
+    """However many have left; where it is drawn ahead it may be longer."""
+    monkeypatch.setattr("tasks.block.STEPS", 3 * 20 * 40 * 9)
+    task = make_task(length=40)
+    population = Population([0, 1, 2], {"lr": 1.0})
+    found = Sequences(task, population, 50, 1000, [100])
+    assert found.length_at(0) == 8
+    population.live = [1]
+    assert found.length_at(0) == 8
+    ahead = Sequences(task, population, 50, 1000, [100], ahead=True)
+    assert ahead.length_at(0) == 50
+    ahead.teardown("fit")
