@@ -37,8 +37,8 @@ class Batch(NamedTuple):
 
     def lengthened(self, steps: int, every_step: bool) -> "Batch":
         """The same with padding up to so many steps."""
-        target = lengthened(self.target, steps) if every_step else self.target
-        return Batch(lengthened(self.inputs, steps), target, self.length, self.lengths)
+        target = _lengthened(self.target, steps) if every_step else self.target
+        return Batch(_lengthened(self.inputs, steps), target, self.length, self.lengths)
 
     def trimmed(self, every_step: bool) -> "Batch":
         """The same without steps that are padding for all; lengths must be known."""
@@ -84,14 +84,12 @@ def collate(drawn: Sequence[Pair]) -> Batch:
     return Batch(torch.from_numpy(inputs), torch.from_numpy(target), length, lengths)
 
 
-def lengthened(values: Tensor, steps: int, dim: int = 1) -> Tensor:
-    """Values of so many steps along a dimension, zeros after the last."""
-    missing = steps - values.shape[dim]
+def _lengthened(values: Tensor, steps: int) -> Tensor:
+    """Values of so many steps, zeros after the last."""
+    missing = steps - values.shape[1]
     if missing == 0:
         return values
-    shape = list(values.shape)
-    shape[dim] = missing
-    return torch.cat([values, values.new_zeros(shape)], dim)
+    return torch.cat([values, values.new_zeros(values.shape[0], missing, *values.shape[2:])], dim=1)
 
 
 def _padded(arrays: list[np.ndarray]) -> np.ndarray:
