@@ -1,6 +1,5 @@
 """What README, REPRODUCTION and docs/ print is what the replicas in results/ give."""
 
-import importlib.util
 import re
 
 import numpy as np
@@ -10,10 +9,8 @@ from scipy.stats import fisher_exact, wilcoxon
 
 from src.figures.lengths import rates_within
 from tests.conftest import ROOT
-
-SPEC = importlib.util.spec_from_file_location("reproduction", ROOT / "tools" / "reproduction.py")
-reproduction = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(reproduction)
+from tools import reproduction
+from tools.tables import pascanu, words
 
 FOLDERS = sorted(path.name for path in (ROOT / "results").iterdir() if path.is_dir())
 
@@ -55,12 +52,18 @@ def test_rates_within_a_budget():
 
 def test_numbers_as_text():
     """Intervals as in SCIENCE's and Newcombe's tables, p-values as by hand: 6 of 6 pairs, 2 · 2⁻⁶ = .031."""
-    found = [reproduction.interval(k, n) for k, n in ((3, 3), (2, 3), (5, 5))]
+    found = [words.interval(k, n) for k, n in ((3, 3), (2, 3), (5, 5))]
     assert found == ["[44–100 %]", "[21–94 %]", "[57–100 %]"]
-    assert [reproduction.probability(p) for p in (1.0, 0.47, 0.03125, 0.0004)] == ["1", ".47", ".031", "< .001"]
-    assert reproduction.thousands(1_234_567) == "1 234 567"
-    assert reproduction.median(pd.DataFrame({"solved_at": [2000, np.nan, 4000]})) == "4 000"
-    assert reproduction.median(pd.DataFrame({"solved_at": [2000, np.nan, np.nan]})) == "–"
+    assert [words.probability(p) for p in (1.0, 0.47, 0.03125, 0.0004)] == ["1", ".47", ".031", "< .001"]
+    assert words.thousands(1_234_567) == "1 234 567"
+    assert words.median(pd.DataFrame({"solved_at": [2000, np.nan, 4000]})) == "4 000"
+    assert words.median(pd.DataFrame({"solved_at": [2000, np.nan, np.nan]})) == "–"
+
+
+def test_a_table_has_no_cell_that_was_not_measured():
+    assert words.markdown(["length"], [["50"], ["–"]]) == ["| length |", "| --- |", "| 50 |", "| – |"]
+    with pytest.raises(ValueError, match="0<br>nan"):
+        words.markdown(["length"], [["0<br>nan"]])
 
 
 def test_a_comparison_is_of_the_same_seeds():
@@ -69,16 +72,16 @@ def test_a_comparison_is_of_the_same_seeds():
     one = pd.DataFrame({"seed": seeds, "solved_at": [1000] * 6 + [np.nan] * 4, "optimizer": "a"})
     other = pd.DataFrame({"seed": seeds[::-1], "solved_at": np.nan, "optimizer": "b"})
     both = pd.concat([one, other]).assign(cell="smart_tanh", length=50)
-    assert reproduction._compared(both, "smart_tanh", 50, ("a", "b")) == "6 : 0<br>.011<br>.031"
+    assert pascanu._compared(both, "smart_tanh", 50, ("a", "b")) == "6 : 0<br>.011<br>.031"
 
 
-def words(page):
+def text_of(page):
     """A page with single spaces."""
     return " ".join((ROOT / page).read_text().split())
 
 
 def of(folder, **values):
-    table = reproduction.read(folder)
+    table = words.read(folder)
     for column, value in values.items():
         table = table[table[column] == value]
     return table.sort_values("seed")
@@ -92,16 +95,16 @@ def test_what_is_said_of_the_simplex_direction():
     }
     plain, switching = (column.to_numpy() for column in at.values())
     fewer, more, same = (int(found.sum()) for found in (switching < plain, switching > plain, switching == plain))
-    p = reproduction.probability(wilcoxon(plain - switching).pvalue)
+    p = words.probability(wilcoxon(plain - switching).pvalue)
     share = round(100 * (1 - np.median(switching) / np.median(plain)))
-    text = words("REPRODUCTION.md")
+    text = text_of("REPRODUCTION.md")
     assert f"there are {share} % fewer updates in the median" in text
     assert (
         f"fewer in {fewer} of ten, more in {more}, as many in {same} (Wilcoxon's signed ranks, two-sided, p = {p})"
         in text
     )
     alone = int(of("galvan_simplex", optimizer="simplex")["solved_at"].notna().sum())
-    p = reproduction.probability(fisher_exact([[alone, 10 - alone], [10, 0]]).pvalue)
+    p = words.probability(fisher_exact([[alone, 10 - alone], [10, 0]]).pvalue)
     assert f"{alone} of ten against 10 (Fisher p = {p})" in text
 
 
@@ -110,8 +113,8 @@ def test_what_is_said_of_lengths_20_and_of_two_series():
         m: of("pascanu_figure", cell="smart_tanh", optimizer=m, length=20)["solved_at"].median()
         for m in ("msgd", "msgd_c")
     }
-    text = words("REPRODUCTION.md")
-    assert "(median {} against {}, smart)".format(*map(reproduction.thousands, medians.values())) in text
+    text = text_of("REPRODUCTION.md")
+    assert "(median {} against {}, smart)".format(*map(words.thousands, medians.values())) in text
     for folder, words_between in (("pascanu_100000", "at 50, 100, 150, 200, and MSGD-CR "), ("pascanu_figure", "and ")):
         counts = []
         for method in ("msgd_c", "msgd_cr"):
@@ -121,11 +124,11 @@ def test_what_is_said_of_lengths_20_and_of_two_series():
 
 
 def test_what_is_said_of_thresholds():
-    history = reproduction.read("clipping_thresholds", "history")
+    history = words.read("clipping_thresholds", "history")
     first = history.loc[history["step"] == 2000, "grad_norm"].median()
     mean = history["grad_norm"].mean()
-    text = words("REPRODUCTION.md")
-    assert f"the norm is {reproduction.fraction(first)} in the median" in text and f"its mean is {mean:.0f}" in text
+    text = text_of("REPRODUCTION.md")
+    assert f"the norm is {words.fraction(first)} in the median" in text and f"its mean is {mean:.0f}" in text
     assert (round(0.5 / first, 1), round(5 / first)) == (1.5, 15) and (round(0.5 / mean, 2), round(5 / mean, 1)) == (
         0.02,
         0.2,

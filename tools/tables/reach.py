@@ -1,0 +1,185 @@
+"""Tables of networks whose lengths grow."""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from src.figures.lengths import METHODS, STARTS
+from tools.tables.words import NOT_RUN, markdown, of, read
+
+BUDGET = 60_000
+"""Updates that each replica has made whose lengths grow; some have made more."""
+
+WAYS = {
+    **METHODS,
+    "tenth_c": "MSGD-C, up to a tenth longer",
+    "tenth": "MSGD-CR, up to a tenth longer",
+    "further": "the same, back further",
+    "no_search_m": "MSGD without search",
+    "no_search_c": "MSGD-C without search",
+    "no_search": "MSGD-CR without search",
+    "no_momentum_c": "MSGD-C without momentum and search",
+    "no_momentum": "MSGD-CR without momentum and search",
+    "growth_102": "the same, a fiftieth longer each time",
+}
+"""Runs of ten replicas, in words."""
+
+SETTINGS = {
+    "exponent_15": "exponent 1.5",
+    "exponent_1": "exponent 1",
+    "exponent_05": "exponent .5",
+    "alpha_12": "exponent 1.5, α = 12",
+    "check_100": "exponent 1.5, tests every 100 updates, patience 75",
+    "mixing_9": "exponent 1.5, mixing .9",
+    "mixing_5": "exponent 1.5, mixing .5",
+    "search_15": "exponent 1, back to the nearest shorter length",
+    "search_5": "exponent 1, the same after 5 tests",
+    "cooling_9": "exponent 1, rate × .9 for each missed test",
+    "cooling_7": "exponent 1, rate × .7 for each missed test",
+    "mean_passed": "exponent 1, tested at the mean of the parameters since the last test, which who passes keeps",
+    "mean_always": "exponent 1, the same, and all go on from there",
+}
+"""Runs of four replicas, in words."""
+
+
+def reach() -> list[str]:
+    """How far ten replicas came in each way, the three methods at two budgets, and how many passed some lengths."""
+    passed = read("reach", "passed")
+    lengths = (50, 100, 200, 400, 700, 1000)
+    rows = []
+    for run, name in WAYS.items():
+        own = of(passed, run=run)
+        last = int(own["budget"].iloc[0])
+        for budget in sorted({BUDGET, last}) if run in METHODS else [last]:
+            counts = [sum(length >= least for length in _reached(own, budget)) for least in lengths]
+            rows.append([f"{name}, {budget:,} updates", *map(str, counts), _furthest(own, budget)])
+    return markdown(["passed by, of ten", *map(str, lengths), "longest length of each"], rows)
+
+
+def reach_settings() -> list[str]:
+    """How far four replicas came with each setting."""
+    passed = read("reach", "passed")
+    first = passed[passed["seed"] <= 3]
+    rows = [[name, _furthest(of(first, run=run))] for run, name in SETTINGS.items()]
+    return markdown(["MSGD-CR without momentum and search", "longest length of seeds 0–3"], rows)
+
+
+FACTORS = {"alpha": "α", "mixing": "mixing", "exponent": "exponent"}
+"""What was varied at once, in words."""
+
+
+def reach_factors() -> list[str]:
+    """How far 126 networks came by each factor, with all values of the others."""
+    passed = read("reach_factors", "passed")
+    each = passed.groupby([*FACTORS, "seed"])["length"].max().fillna(0).rename("reached").reset_index()
+    rows = []
+    for factor, name in FACTORS.items():
+        others = [other for other in (*FACTORS, "seed") if other != factor]
+        pairs = each.pivot_table(index=others, columns=factor, values="reached")
+        by_seed = pairs.groupby("seed").mean()
+        first = by_seed.columns[0]
+        for value, own in each.groupby(factor)["reached"]:
+            low, middle, high = own.quantile([0.25, 0.5, 0.75])
+            compared = ["", ""]
+            if value != first:
+                more = pairs[value] - pairs[first]
+                compared = [f"{(more > 0).sum()} : {(more < 0).sum()}"]
+                compared.append(f"{(by_seed[value] > by_seed[first]).sum()} of {len(by_seed)}")
+            rows.append([f"{name} = {value:g}", len(own), f"{middle:.0f}", f"{low:.0f}–{high:.0f}", *compared])
+    against = "than in the factor's first line"
+    head = [
+        "",
+        "networks",
+        "median length",
+        "quartiles",
+        f"pairs farther : less far {against}",
+        f"seeds farther {against}",
+    ]
+    return markdown(head, [[str(cell) for cell in row] for row in rows])
+
+
+FAR = (200, 400, 700, 1000, 1500, 2000, 3000)
+"""Lengths of which the table of fresh seeds counts who passed them."""
+
+
+def reach_far() -> list[str]:
+    """How far ten replicas of fresh seeds came that may go beyond 1 000 steps."""
+    passed = read("reach_far", "passed")
+    rows = []
+    for budget in (BUDGET, int(passed["budget"].iloc[0])):
+        counts = [sum(length >= least for length in _reached(passed, budget)) for least in FAR]
+        rows.append([f"{budget:,} updates", *map(str, counts), _furthest(passed, budget)])
+    return markdown(["passed by, of ten", *map(str, FAR), "longest length of each"], rows)
+
+
+def reach_alpha() -> list[str]:
+    """How far ten replicas came with two weights of Ω, twice: seeds 0–9 and fresh ones."""
+    lengths = (200, 400, 700, 1000)
+    heavy = read("reach_alpha", "passed")
+    rows = []
+    for seeds, light, run in (
+        ("0–9", of(read("reach", "passed"), run="msgd_cr"), "alpha_12"),
+        ("10–19", read("reach_far", "passed"), "far_alpha_12"),
+    ):
+        own = of(heavy, run=run)
+        budget = int(own["budget"].iloc[0])
+        for alpha, passed in (("4", light), ("12", own)):
+            counts = [sum(length >= least for length in _reached(passed, budget)) for least in lengths]
+            rows.append(
+                [f"α = {alpha}, seeds {seeds}, {budget:,} updates", *map(str, counts), _furthest(passed, budget)]
+            )
+    return markdown(["passed by, of ten", *map(str, lengths), "longest length of each"], rows)
+
+
+def reach_tasks() -> list[str]:
+    """How far five replicas came in each task."""
+    passed = read("reach_tasks", "passed")
+    rows = []
+    for task, own in passed.groupby("run", sort=False):
+        budget = int(own["budget"].iloc[0])
+        rows.append([str(task).replace("_", " "), f"{budget:,}", _furthest(own, budget)])
+    return markdown(["task", "updates", "longest length of seeds 0–4"], rows)
+
+
+def reach_starts() -> list[str]:
+    """How far five replicas came from each start."""
+    passed = read("reach", "passed")
+    rows = [["spectral, ρ = 1.2", _furthest(of(passed[passed["seed"] <= 4], run="msgd_cr"))]]
+    for cell, own in read("reach_starts", "passed").groupby("run", sort=False):
+        rows.append([STARTS[str(cell)], _furthest(own)])
+    return markdown(["start", "longest length of seeds 0–4"], rows)
+
+
+def reach_control() -> list[str]:
+    """Of five replicas that learn one length from the beginning, and of the same seeds whose lengths grow."""
+    alone = read("reach_control", "replicas")
+    passed = read("reach", "passed")
+    growing = _reached(of(passed[passed["seed"] <= 4], run="msgd_cr"))
+    lengths = sorted(alone["length"].unique())
+    of_one = [f"{own['solved'].sum()} of {len(own)}" for own in (alone[alone["length"] == each] for each in lengths)]
+    of_many = [f"{sum(each >= length for each in growing)} of 5" for length in lengths]
+    head = ["steps", *(f"{length}" for length in lengths)]
+    return markdown(head, [["one length from the beginning", *of_one], ["growing from 50", *of_many]])
+
+
+def _reached(passed: pd.DataFrame, budget: int = BUDGET) -> list[float]:
+    """The longest length that each replica passed within a budget, 0 where there is none; the largest first."""
+    within = passed[passed["updates"] <= budget].groupby("seed")["length"].max()
+    return sorted(within.reindex(passed["seed"].unique()).fillna(0), reverse=True)
+
+
+def _furthest(passed: pd.DataFrame, budget: int = BUDGET) -> str:
+    return ", ".join(f"{length:.0f}" if length else NOT_RUN for length in _reached(passed, budget))
+
+
+TABLES: dict[str, Callable[[], list[str]]] = {
+    "reach": reach,
+    "reach_settings": reach_settings,
+    "reach_factors": reach_factors,
+    "reach_alpha": reach_alpha,
+    "reach_far": reach_far,
+    "reach_tasks": reach_tasks,
+    "reach_starts": reach_starts,
+    "reach_control": reach_control,
+}
+"""What makes the table of each name."""
