@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import fisher_exact, wilcoxon
+from scipy.stats import fisher_exact, spearmanr, wilcoxon
 
 from src.figures.lengths import rates_within
 from tests.conftest import ROOT
@@ -135,3 +135,37 @@ def test_what_is_said_of_thresholds():
     )
     assert round(10 / mean, 1) == 0.4
     assert f"the mean of the first norms, {history.loc[history['step'] == 2000, 'grad_norm'].mean():.1f}," in text
+
+
+def reached(folder, run, budget):
+    """The longest length that each seed passed by so many updates, 0 where there is none."""
+    passed = words.of(words.read(folder, "passed"), **run)
+    within = passed[passed["updates"] <= budget].groupby("seed")["length"].max()
+    return within.reindex(sorted(passed["seed"].unique())).fillna(0)
+
+
+def test_what_is_said_of_a_heavier_omega():
+    """Seed by seed: by 40 000 updates, and of the ten that have solved 1 000 steps."""
+    text = text_of("docs/reach.md")
+    light = pd.concat([reached("reach", {"run": "msgd_cr"}, 40_000), reached("reach_far", {}, 40_000)])
+    heavy = pd.concat([reached("reach_alpha", {"run": run}, 40_000) for run in ("alpha_12", "far_alpha_12")])
+    assert light.index.tolist() == heavy.index.tolist() == list(range(20))
+    p = words.probability(wilcoxon((heavy - light).to_numpy()).pvalue)
+    farther = int((heavy > light).sum())
+    assert f"{farther} of the 20 seeds come farther" in text
+    assert f"half of them passed {heavy.median():.0f} steps, and not {light.median():.0f}" in text
+    assert f"paired Wilcoxon test over the 20 seeds, p = {p}" in text
+    at = {run: of(folder, run=run)["solved_at"] for folder, run in (("reach", "msgd_cr"), ("reach_alpha", "alpha_12"))}
+    light, heavy = (column.fillna(np.inf).to_numpy() for column in at.values())
+    assert "Each of the ten seeds was sooner with α = 12." in text and (heavy < light).all()
+    least, most = (words.thousands(bound) for bound in (heavy.min(), heavy.max()))
+    assert f"all ten MSGD-CR networks have solved 1 000 steps, after {least} to {most} updates" in text
+
+
+def test_what_is_said_of_clocks():
+    """With α = 12, whose clock is slow has solved 1 000 steps sooner."""
+    own = words.of(words.read("reach_alpha", "clocks"), run="alpha_12")
+    found = spearmanr(own["updates"], own["quarter_turn"])
+    size = words.fraction(-found.statistic)
+    p = words.probability(found.pvalue)
+    assert f"rank correlation of updates and quarter turn −{size}, p = {p}" in text_of("docs/reach.md")

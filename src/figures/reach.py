@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
@@ -14,7 +15,9 @@ from src.figures.lengths import TABLE as SINGLE
 from src.intervals import wilson
 from src.results.style import COLOURS, MARKERS, draw_rates
 
-FOLDER = Path(__file__).resolve().parents[2] / "results" / "reach"
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+FOLDER = RESULTS / "reach"
+ALPHA = RESULTS / "reach_alpha"
 
 SINGLE_BUDGET = 100_000
 """Updates of those that are trained at one length from the beginning."""
@@ -23,8 +26,22 @@ TICKS = (50, 100, 200, 400, 700, 1000)
 AROUND = 30
 """Lengths on both sides of the last one of which the right panel shows each."""
 
-NO_SEARCH = "no_search"
-"""The run of MSGD-CR that always takes the next length, a twentieth longer."""
+GROWING = {
+    ("reach", "msgd"): "MSGD",
+    ("reach", "msgd_c"): "MSGD-C",
+    ("reach_alpha", "alpha_12"): "MSGD-CR, α = 12",
+}
+"""Runs of networks whose lengths grow, by folder and name, in words: a method each."""
+
+LIGHT = ("reach", "msgd_cr")
+"""The run of MSGD-CR with P13's α = 4."""
+
+CLOCKS = {
+    "msgd_c": "MSGD-C",
+    "far": "MSGD-CR, α = 4",
+    "far_alpha_12": "MSGD-CR, α = 12",
+}
+"""Runs whose networks' clocks were looked at, in words."""
 
 
 def passed_shares(passed: pd.DataFrame, budget: int, lengths: Iterable[float]) -> pd.DataFrame:
@@ -44,29 +61,24 @@ def passed_shares(passed: pd.DataFrame, budget: int, lengths: Iterable[float]) -
     return pd.DataFrame(rows, columns=["length", "rate", "ci_low", "ci_high"])
 
 
-def reach(command: str, folder: Path = FOLDER) -> Figure:
+def reach(command: str, results: Path = RESULTS) -> Figure:
     """Left the longest length that each replica passed, right the share that came so far, beside single lengths."""
-    every = pd.read_csv(folder / "passed.csv")
-    passed = every[every["run"].isin(METHODS)]
     figure = Figure(figsize=(10.6, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    lengths = sorted(every["length"].dropna().unique())
-    draw_ways(left, passed[passed["run"] == "msgd_cr"])
     draw_single(right, rates_within(pd.read_csv(SINGLE), SINGLE_BUDGET))
-    for number, (method, name) in enumerate(METHODS.items()):
-        own = passed[passed["run"] == method]
-        thousands = int(own["budget"].iloc[0]) // 1000
-        draw_shares(right, own, lengths, f"{name}, growing, {thousands} 000 updates", number)
-    without = every[every["run"] == NO_SEARCH]
-    draw_shares(right, without, lengths, "MSGD-CR, growing without search", number, ls="--", lw=1)
-    left.set(title="MSGD-CR, growing, a line per replica", xlabel="updates", ylabel="longest length passed (steps)")
-    left.set(yscale="log", xlim=(0, passed["updates"][passed["run"] == "msgd_cr"].max() * 1.03))
+    for number, (run, name) in enumerate(GROWING.items()):
+        own = _passed(results, *run)
+        draw_shares(right, own, f"{name}, growing,\n{_thousands(own)} updates", number)
+    ways = own
+    light = _passed(results, *LIGHT)
+    draw_shares(right, light, f"MSGD-CR, α = 4, growing,\n{_thousands(light)} updates", number, ls="--", lw=1)
+    draw_ways(left, ways)
+    left.set(title=f"{name}, growing, a line per replica", xlabel="updates", ylabel="longest length passed (steps)")
+    left.set(yscale="log", xlim=(0, ways["updates"].max() * 1.03))
     right.set(title="how far they come", xlabel="length T (steps)", ylabel="share of ten that passed T or more")
     right.set(xscale="log", xlim=(45, 1100), ylim=(-0.04, 1.04))
     for axis in (left.yaxis, right.xaxis):
-        axis.set_major_locator(FixedLocator(TICKS))
-        axis.set_major_formatter(ScalarFormatter())
-        axis.set_minor_formatter(NullFormatter())
+        _in_steps(axis, TICKS)
     left.xaxis.set_major_locator(MaxNLocator(3))
     left.grid(alpha=0.3)
     right.grid(alpha=0.3)
@@ -79,11 +91,27 @@ def reach(command: str, folder: Path = FOLDER) -> Figure:
     return captioned(figure, caption, command)
 
 
-def draw_shares(
-    axis: Axes, passed: pd.DataFrame, lengths: Iterable[float], label: str, number: int, ls: str = "-", lw: float = 2
-) -> None:
+def _passed(results: Path, folder: str, run: str) -> pd.DataFrame:
+    """The lengths that the replicas of one run passed."""
+    every = pd.read_csv(results / folder / "passed.csv")
+    return every[every["run"] == run]
+
+
+def _thousands(passed: pd.DataFrame) -> str:
+    """The updates that a run has made, their thousands apart."""
+    return f"{int(passed['budget'].iloc[0]):,}".replace(",", " ")
+
+
+def _in_steps(axis: Axis, ticks: tuple[int, ...]) -> None:
+    """Ticks at these lengths, on a logarithmic axis."""
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_major_formatter(ScalarFormatter())
+    axis.set_minor_formatter(NullFormatter())
+
+
+def draw_shares(axis: Axes, passed: pd.DataFrame, label: str, number: int, ls: str = "-", lw: float = 2) -> None:
     """Draws the share of replicas that came to each length within their budget; an interval around a solid line."""
-    table = passed_shares(passed, int(passed["budget"].iloc[0]), lengths)
+    table = passed_shares(passed, int(passed["budget"].iloc[0]), range(TICKS[0], TICKS[-1] + 1))
     axis.plot(table["length"], table["rate"], color=COLOURS[number], lw=lw, ls=ls, label=label)
     if ls == "-":
         axis.fill_between(table["length"], table["ci_low"], table["ci_high"], color=COLOURS[number], alpha=0.12, lw=0)
@@ -104,7 +132,7 @@ def draw_single(axis: Axes, rates: pd.DataFrame) -> None:
         draw_rates(axis, line["length"] * 1.02 ** (number - 1), line, **look)
 
 
-def own_length_only(command: str, folder: Path = FOLDER) -> Figure:
+def own_length_only(command: str, folder: Path = ALPHA) -> Figure:
     """Wrong answers at other lengths, of networks that have learned 1000 steps; each length close to it."""
     errors = pd.read_csv(folder / "evaluation.csv")
     figure = Figure(figsize=(10.6, 3.8), layout="constrained")
@@ -124,4 +152,31 @@ def own_length_only(command: str, folder: Path = FOLDER) -> Figure:
         axis.grid(alpha=0.3)
     near.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     caption = "Networks that have solved 1000 steps, at other lengths; 1000 sequences each. Dotted: guessing."
+    return captioned(figure, caption, command)
+
+
+def clocks(command: str, folder: Path = ALPHA) -> Figure:
+    """Spectral radius, and how fast the clock turns, against the longest length that each network has passed."""
+    every = pd.read_csv(folder / "clocks.csv")
+    figure = Figure(figsize=(10.6, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for number, (run, name) in enumerate(CLOCKS.items()):
+        own = every[every["run"] == run]
+        look = {"color": COLOURS[(1, 0, 2)[number]], "marker": MARKERS[number], "ls": "", "label": name}
+        left.plot(own["length"], own["spectral_radius"], **look)
+        right.plot(own["length"], own["quarter_turn"], **look)
+    ticks = (200, 400, 700, 1000, 2000, 4000)
+    least = every["length"].min()
+    most = every["length"].max()
+    for share in (0.01, 0.05, 0.25):
+        right.plot([least, most], [share * least, share * most], color="0.7", lw=1, zorder=0)
+        right.annotate(f"{share:.0%} of it", (most, share * most), color="0.4", fontsize=8, ha="right", va="bottom")
+    left.set(title="spectral radius of W", ylabel="ρ(W)")
+    right.set(title="how slowly the clock turns", ylabel="steps of a quarter turn", yscale="log")
+    for axis in (left, right):
+        axis.set(xscale="log", xlabel="longest length that the network has passed (steps)")
+        _in_steps(axis.xaxis, ticks)
+        axis.grid(alpha=0.3)
+    left.legend(frameon=False, fontsize=8)
+    caption = "Ten networks of each, with the parameters that passed that length. Grey: shares of the length."
     return captioned(figure, caption, command)

@@ -4,25 +4,32 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from src.figures.lengths import METHODS, STARTS
+from src.figures.lengths import STARTS
+from src.figures.reach import CLOCKS
 from tools.tables.words import NOT_RUN, markdown, of, read
 
 BUDGET = 60_000
 """Updates that each replica has made whose lengths grow; some have made more."""
 
 WAYS = {
-    **METHODS,
+    "msgd": "MSGD",
+    "msgd_c": "MSGD-C",
+    "heavy": "MSGD-CR, α = 12",
+    "msgd_cr": "MSGD-CR, α = 4",
     "tenth_c": "MSGD-C, up to a tenth longer",
-    "tenth": "MSGD-CR, up to a tenth longer",
+    "tenth": "MSGD-CR, α = 4, up to a tenth longer",
     "further": "the same, back further",
     "no_search_m": "MSGD without search",
     "no_search_c": "MSGD-C without search",
-    "no_search": "MSGD-CR without search",
+    "no_search": "MSGD-CR, α = 4, without search",
     "no_momentum_c": "MSGD-C without momentum and search",
-    "no_momentum": "MSGD-CR without momentum and search",
+    "no_momentum": "MSGD-CR, α = 4, without momentum and search",
     "growth_102": "the same, a fiftieth longer each time",
 }
-"""Runs of ten replicas, in words."""
+"""Runs of ten replicas, in words; all but heavy are in results/reach."""
+
+TWICE = ("msgd", "msgd_c", "heavy", "msgd_cr")
+"""Those of which the table tells how far they had come by BUDGET too."""
 
 SETTINGS = {
     "exponent_15": "exponent 1.5",
@@ -44,13 +51,14 @@ SETTINGS = {
 
 def reach() -> list[str]:
     """How far ten replicas came in each way, the three methods at two budgets, and how many passed some lengths."""
-    passed = read("reach", "passed")
+    heavy = of(read("reach_alpha", "passed"), run="alpha_12").assign(run="heavy")
+    passed = pd.concat([read("reach", "passed"), heavy])
     lengths = (50, 100, 200, 400, 700, 1000)
     rows = []
     for run, name in WAYS.items():
         own = of(passed, run=run)
         last = int(own["budget"].iloc[0])
-        for budget in sorted({BUDGET, last}) if run in METHODS else [last]:
+        for budget in sorted({BUDGET, last}) if run in TWICE else [last]:
             counts = [sum(length >= least for length in _reached(own, budget)) for least in lengths]
             rows.append([f"{name}, {budget:,} updates", *map(str, counts), _furthest(own, budget)])
     return markdown(["passed by, of ten", *map(str, lengths), "longest length of each"], rows)
@@ -102,33 +110,51 @@ FAR = (200, 400, 700, 1000, 1500, 2000, 3000)
 """Lengths of which the table of fresh seeds counts who passed them."""
 
 
+FRESH = {
+    "4": ("reach_far", None),
+    "12": ("reach_alpha", "far_alpha_12"),
+}
+"""Folder and run of seeds 10–19, by the weight of Ω."""
+
+
 def reach_far() -> list[str]:
-    """How far ten replicas of fresh seeds came that may go beyond 1 000 steps."""
-    passed = read("reach_far", "passed")
+    """How far ten replicas of fresh seeds came that may go beyond 1 000 steps, with two weights of Ω."""
+    every = {alpha: _run(*place) for alpha, place in FRESH.items()}
+    ends = {int(passed["budget"].iloc[0]) for passed in every.values()}
     rows = []
-    for budget in (BUDGET, int(passed["budget"].iloc[0])):
-        counts = [sum(length >= least for length in _reached(passed, budget)) for least in FAR]
-        rows.append([f"{budget:,} updates", *map(str, counts), _furthest(passed, budget)])
+    for budget in sorted({BUDGET, *ends}):
+        for alpha, passed in every.items():
+            if budget > passed["budget"].iloc[0]:
+                continue
+            counts = [sum(length >= least for length in _reached(passed, budget)) for least in FAR]
+            rows.append([f"α = {alpha}, {budget:,} updates", *map(str, counts), _furthest(passed, budget)])
     return markdown(["passed by, of ten", *map(str, FAR), "longest length of each"], rows)
 
 
-def reach_alpha() -> list[str]:
-    """How far ten replicas came with two weights of Ω, twice: seeds 0–9 and fresh ones."""
-    lengths = (200, 400, 700, 1000)
-    heavy = read("reach_alpha", "passed")
+def _run(folder: str, run: str | None) -> pd.DataFrame:
+    """The lengths that the replicas of a run passed; None: all of the folder are one run."""
+    passed = read(folder, "passed")
+    return passed if run is None else of(passed, run=run)
+
+
+def clocks() -> list[str]:
+    """Spectral radius and speed of networks whose clocks were looked at: the median, and the range."""
+    every = read("reach_alpha", "clocks")
     rows = []
-    for seeds, light, run in (
-        ("0–9", of(read("reach", "passed"), run="msgd_cr"), "alpha_12"),
-        ("10–19", read("reach_far", "passed"), "far_alpha_12"),
-    ):
-        own = of(heavy, run=run)
-        budget = int(own["budget"].iloc[0])
-        for alpha, passed in (("4", light), ("12", own)):
-            counts = [sum(length >= least for length in _reached(passed, budget)) for least in lengths]
-            rows.append(
-                [f"α = {alpha}, seeds {seeds}, {budget:,} updates", *map(str, counts), _furthest(passed, budget)]
-            )
-    return markdown(["passed by, of ten", *map(str, lengths), "longest length of each"], rows)
+    for run, name in CLOCKS.items():
+        own = of(every, run=run)
+        own = own[own["updates"] == own["updates"].max()]
+        turns = [_spread(own["quarter_turn"]), _spread(100 * own["quarter_turn"] / own["length"])]
+        rows.append(
+            [name, _spread(own["length"]), _spread(own["spectral_radius"], 2), *turns, _spread(own["gradient"], 2)]
+        )
+    head = ["ten networks each", "length passed", "ρ(W)", "quarter turn, steps", "in % of the length", "gradient kept"]
+    return markdown(head, rows)
+
+
+def _spread(values: pd.Series, digits: int = 0) -> str:
+    """The median, and the least and the largest in brackets."""
+    return f"{values.median():.{digits}f} ({values.min():.{digits}f}–{values.max():.{digits}f})"
 
 
 def reach_tasks() -> list[str]:
@@ -176,7 +202,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "reach": reach,
     "reach_settings": reach_settings,
     "reach_factors": reach_factors,
-    "reach_alpha": reach_alpha,
+    "clocks": clocks,
     "reach_far": reach_far,
     "reach_tasks": reach_tasks,
     "reach_starts": reach_starts,
