@@ -210,7 +210,7 @@ def unit(stack):
 
 
 def searching(monkeypatch, wrong, *overrides):
-    """A curriculum whose one replica is wrong in ``wrong(length)``; its judge, and the lengths tried each time."""
+    """A curriculum whose one replica is wrong in ``wrong(length)``: its judge, and what says which lengths were tried."""
     curriculum, population = started("replicas=1", "task.length=60", "curriculum.patience=1", *overrides)
     tried = []
 
@@ -224,7 +224,13 @@ def searching(monkeypatch, wrong, *overrides):
         curriculum.judge(population, np.array([passed]), regular=True)
         return int(curriculum.length[0])
 
-    return judged, tried
+    def all_tried():
+        """The lengths that were tried since the last call."""
+        found = sorted(length for some in tried for length in some)
+        tried.clear()
+        return found
+
+    return judged, all_tried
 
 
 SEARCH = ["curriculum.growth=1.1", "curriculum.search=1.5", "success.max_error=0.01"]
@@ -232,7 +238,18 @@ SEARCH = ["curriculum.growth=1.1", "curriculum.search=1.5", "success.max_error=0
 
 def test_a_replica_goes_on_to_the_longest_length_that_is_nearly_right(monkeypatch):
     judged, tried = searching(monkeypatch, {11: 0, 12: 0.03, 13: 0.031, 14: 0.5, 15: 0.9}.get, *SEARCH)
-    assert judged(True) == 12 and tried == [[11, 12, 13, 14, 15]]
+    assert judged(True) == 12 and tried() == [11, 12, 13, 14, 15]
+
+
+def test_the_longest_are_tried_first_and_where_one_is_nearly_right_no_others(monkeypatch):
+    judged, tried = searching(
+        monkeypatch, lambda n: {149: 0.03, 147: 0.0}.get(n, 0.04), *SEARCH, "task.length=300", "curriculum.first=100"
+    )
+    assert judged(True) == 149 and tried() == list(range(141, 151))
+    judged, tried = searching(
+        monkeypatch, lambda n: {131: 0.03, 149: 0.031}.get(n, 0.04), *SEARCH, "task.length=300", "curriculum.first=100"
+    )
+    assert judged(True) == 131 and tried() == list(range(131, 151))
 
 
 def test_where_none_is_nearly_right_it_goes_on_to_the_least_wrong_and_the_longest_of_these(monkeypatch):
@@ -243,14 +260,15 @@ def test_where_none_is_nearly_right_it_goes_on_to_the_least_wrong_and_the_longes
 def test_who_went_back_tries_all_lengths_but_those_that_it_missed(monkeypatch):
     wrong = {22: 0.5, 23: 0.6, 24: 0.7, 25: 0.4, 26: 0.8, 27: 0.9, 28: 0.9, 29: 0.9, 30: 0.3, 21: 0.2}
     judged, tried = searching(monkeypatch, lambda length: wrong.get(length, 0.9), *SEARCH, "curriculum.first=20")
-    assert judged(True) == 30 and tried.pop() == list(range(22, 31))
-    assert judged(False) == 21 and tried.pop() == list(range(21, 30))  # a step will do now
-    assert judged(False) == 25 and tried.pop() == list(range(22, 30))
+    assert judged(True) == 30 and tried() == list(range(22, 31))
+    assert judged(False) == 21 and tried() == list(range(21, 30))  # a step will do now
+    assert judged(False) == 25 and tried() == list(range(22, 30))
     for _ in range(7):
         judged(False)
     assert judged(False) == 30  # all were missed: it begins anew
-    assert judged(True) == 45 and tried[-1] == list(range(33, 46))
-    assert judged(True) == 60 and tried[-1] == list(range(50, 61))
+    tried()
+    assert judged(True) == 45 and tried() == list(range(33, 46))
+    assert judged(True) == 60 and tried() == list(range(50, 61))
 
 
 def test_what_is_tried_is_the_replica_itself_after_it_went_back_on_its_own_draws(monkeypatch):
@@ -273,15 +291,15 @@ def test_what_is_tried_is_the_replica_itself_after_it_went_back_on_its_own_draws
 
 def test_a_hundred_lengths_are_tried_at_most_and_the_last_length_is_not_searched_for(monkeypatch):
     judged, tried = searching(monkeypatch, lambda length: 1, *SEARCH, "task.length=3000", "curriculum.first=2000")
-    assert judged(True) == 3000 and len(tried[0]) == 100 == len(set(tried[0]))
-    assert tried[0][0] == 2200 and tried[0][-1] == 3000
-    tried.clear()
-    assert judged(True) == 3000 and tried == []
+    assert judged(True) == 3000
+    lengths = tried()
+    assert len(lengths) == 100 == len(set(lengths)) and (lengths[0], lengths[-1]) == (2200, 3000)
+    assert judged(True) == 3000 and tried() == []
 
 
 @pytest.mark.parametrize("name", ["temporal_order", "temporal_order_3bit", "permutation", "addition"])
 def test_lengths_are_tried_on_draws_of_their_own(name):
-    """Against the network's answers to each length by itself; more lengths than go into one call."""
+    """Against the network's answers to each length by itself."""
     task = make_task(name, length=40)
     module = build(
         compose(f"task={name}", "task.length=40", "replicas=2", "cell=basic_tanh", "optimizer=msgd_c")

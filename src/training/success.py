@@ -74,7 +74,7 @@ class SuccessTest:
 
 
 def shares(network: Network, task: Task, place: tuple[int, int], tasks: Sequence[Task], sequences: int) -> np.ndarray:
-    """Share of wrong answers of one replica at each of some lengths.
+    """Share of wrong answers of one replica at each of some lengths, tried together.
 
     Args:
         network: of this replica alone.
@@ -82,11 +82,6 @@ def shares(network: Network, task: Task, place: tuple[int, int], tasks: Sequence
         tasks: the task at each length.
         sequences: at each of them.
     """
-    at_once = max(1, BATCH // sequences)
-    found = []
-    for first in range(0, len(tasks), at_once):
-        some = tasks[first : first + at_once]
-        batch = fresh_batch(task, [place] * len(some), 0, sequences, some, Stream.SEARCH)
-        wrong_LB = network.select([0] * len(some)).wrong(batch.to(network.W.device), task)
-        found.append(ask(wrong_LB).float().mean(1).numpy())
-    return np.concatenate(found)
+    batch = fresh_batch(task, [place] * len(tasks), 0, sequences, tasks, Stream.SEARCH).to(network.W.device)
+    wrong_LB = network.select([0] * len(tasks)).wrong(batch, task)
+    return ask(wrong_LB).float().mean(1).numpy()
