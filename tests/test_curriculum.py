@@ -210,7 +210,7 @@ def unit(stack):
 
 
 def searching(monkeypatch, wrong, *overrides):
-    """A curriculum whose one replica is wrong in ``wrong(length)``: its judge, and what says which lengths were tried."""
+    """A curriculum whose one replica is wrong in ``wrong(length)``: its judge, and what tells the lengths tried."""
     curriculum, population = started("replicas=1", "task.length=60", "curriculum.patience=1", *overrides)
     tried = []
 
