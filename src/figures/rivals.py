@@ -25,8 +25,8 @@ NAMES = {
 """Each line of the left panel; all but the first have clipping and no Ω."""
 
 OTHERS = {
-    "rival_lstm": "LSTM, clipping",
-    "rival_lstm_adam": "LSTM, Adam",
+    "rival_lstm": "LSTM, clipping alone",
+    "rival_lstm_adam": "LSTM, Adam with clipping",
     "rival_hessian_free": "smart tanh, Hessian-free",
 }
 """Lines of the right panel besides."""

@@ -24,6 +24,29 @@ def rivals() -> list[str]:
     return markdown(["network and method", *(task.replace("_", " ") for task in tasks)], rows)
 
 
+SECONDS = {
+    "rival_smart_tanh": "smart tanh, MSGD-CR",
+    "msgd_c": "smart tanh, MSGD-C",
+    "rival_l1": "the same, L1",
+    "rival_l2": "the same, L2",
+    "rival_irnn": "IRNN, MSGD-C",
+    "rival_orthogonal": "orthogonal start, MSGD-C",
+    "rival_echo_state": "echo state network",
+    "rival_lstm": "LSTM, MSGD-C",
+    "rival_lstm_adam": "LSTM, Adam, clipped",
+}
+
+
+def rivals_seconds() -> list[str]:
+    """How long the rivals take on one core: solved, updates of those who did, seconds until the last of them."""
+    replicas = read("rivals_seconds")
+    rows = []
+    for setting, name in SECONDS.items():
+        own = of(replicas, setting=setting)
+        rows.append([name, *_spent(of(own, task="temporal_order")), *_spent(of(own, task="addition"))])
+    return markdown(["", "temporal order, 50 steps", "seconds", "addition, 20 steps", "seconds"], rows)
+
+
 def hessian_free() -> list[str]:
     """Hessian-free optimization beside MSGD-CR: solved, updates of those who did, seconds until the last of them."""
     replicas = read("hessian_free")
@@ -68,6 +91,7 @@ def _spent(alike: pd.DataFrame) -> list[str]:
 
 TABLES: dict[str, Callable[[], list[str]]] = {
     "rivals": rivals,
+    "rivals_seconds": rivals_seconds,
     "hessian_free": hessian_free,
     "structural_damping": structural_damping,
 }
