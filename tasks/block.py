@@ -66,14 +66,6 @@ class Block(Sequence[Batch]):
         self.every_step = every_step
 
     @classmethod
-    def of(cls, batches: Sequence[Batch], every_step: bool) -> "Block":
-        """Mini-batches that are there already; lengths must be known."""
-        longest = max(batch.inputs.shape[1] for batch in batches)
-        padded = [batch.lengthened(longest, every_step) for batch in batches]
-        inputs, target, length = (torch.stack(tensors) for tensors in zip(*[own[:3] for own in padded], strict=True))
-        return cls(inputs, target, length, [own.lengths or [] for own in padded], every_step)
-
-    @classmethod
     def one(cls, batch: Batch, every_step: bool) -> "Block":
         """A mini-batch that is there already, not copied; its lengths must be known."""
         return cls(batch.inputs[None], batch.target[None], batch.length[None], [batch.lengths or []], every_step)

@@ -26,7 +26,6 @@ from src.recurrence.cuda import update as cuda_update
 from src.run import build
 from src.training.replay import Replays
 from src.training.update import update
-from tasks.block import Block
 from tests.conftest import compose
 
 TRITON = cuda.Triton.name
@@ -110,7 +109,7 @@ def experiment(*overrides, replicas=3):
 
 def repeated(block, count):
     """The same updates again and again."""
-    return Block.of([*block] * count, block.every_step)
+    return block.each(lambda rows: torch.cat([rows] * count), list(block.lengths) * count)
 
 
 def on_device(module, device):

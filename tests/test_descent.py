@@ -14,7 +14,6 @@ from src.population.stack import Stack
 from src.run import build
 from src.training.clipping import clip_stack
 from src.training.update import Method, advance, update
-from tasks.batch import collate
 from tasks.block import Block
 from tasks.data import TrainingData
 from tests.conftest import compose, fit, make_architecture, make_task
@@ -34,8 +33,8 @@ def draw(task, count, lengths=(0, 0, 0)):
     """The mini-batches of so many updates, each replica's so many steps longer."""
     data = TrainingData(task)
     tasks = [task.at(task.length + more) if more else task for more in lengths]
-    batches = [collate([data(seed, n, own) for seed, own in zip(SEEDS, tasks, strict=False)]) for n in range(count)]
-    return Block.of(batches, task.every_step)
+    pieces = [data.pieces(seed, 0, count, own) for seed, own in zip(SEEDS, tasks, strict=False)]
+    return Block.drawn(pieces, task.every_step)
 
 
 def one_by_one(stack, batches, task, method):

@@ -111,6 +111,21 @@ def test_keys_without_consequence_are_pooled(tmp_path):
     assert not any("." in column for column in table.columns)
 
 
+def test_a_run_of_before_a_key_existed_is_pooled_with_one_where_it_is_null(tmp_path):
+    for number in range(2):
+        write_run(tmp_path / f"{number}", [(number, "solved", 4000, 4000)])
+    file = RunDirectory(tmp_path / "0").config_file
+    lines = file.read_text().splitlines()
+    assert "  half_life: null" in lines
+    file.write_text("\n".join(line for line in lines if line != "  half_life: null"))
+    replicas = collect([tmp_path])
+    assert success_rates(replicas)["replicas"].tolist() == [2]
+    write_run(tmp_path / "2", [(2, "solved", 4000, 4000)], "optimizer.half_life=1000")
+    replicas = collect([tmp_path])
+    assert sorted(success_rates(replicas)["replicas"]) == [1, 2]
+    assert sorted(set(labels(replicas).values())) == ["msgd_cr half_life=1000", "msgd_cr half_life=None"]
+
+
 def test_equal_numbers_are_one_value(tmp_path):
     write_run(tmp_path / "0", [(0, "solved", 4000, 4000)], "optimizer.alpha=4")
     write_run(tmp_path / "1", [(1, "solved", 4000, 4000)], "optimizer.alpha=4.0")

@@ -30,7 +30,21 @@ OUTCOME = tuple(column for column in RESULTS if column not in NOT_COMPARED)
 
 
 class Config(tuple[tuple[str, Any], ...]):
-    """The items of :func:`src.config.science`. They never change, so that tables that carry them need no copies."""
+    """The items of :func:`src.config.science`. They never change, so that tables that carry them need no copies.
+
+    A key without a value is as good as none: a run of before the key existed and one with ``null`` are alike.
+    """
+
+    @cached_property
+    def told(self) -> tuple[tuple[str, Any], ...]:
+        """The items that have a value."""
+        return tuple(item for item in self if item[1] is not None)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Config) and self.told == other.told
+
+    def __hash__(self) -> int:
+        return hash(self.told)
 
     def __deepcopy__(self, _: Any) -> "Config":
         return self

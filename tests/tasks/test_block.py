@@ -44,7 +44,6 @@ def test_the_mini_batches_are_those_drawn_one_by_one(name):
     block, batches = drawn(name)
     assert_same(block, batches)
     assert_same(block[4:9], batches[4:9])
-    assert_same(Block.of(batches, block.every_step), batches)
 
 
 @pytest.mark.parametrize("name", ["symbols", "numbers", "every step"])
