@@ -8,7 +8,7 @@ import torch
 from src.rundir import RunDirectory
 from src.trained import load_population, load_replica
 from tests.conftest import ROOT
-from tools.clocks import answered, gradient_kept, likeness, passed, quarter_turn, reaches, states
+from tools.clocks import answered, gradient_kept, likeness, passed, quarter_turn, right_early, states, wrong
 
 RUN = ROOT / "results" / "reach_far" / "run"
 
@@ -31,10 +31,22 @@ def test_who_holds_what_it_has_seen_does_not_turn():
     assert quarter_turn(likeness(*turning(100, math.inf))) == 100
 
 
-def test_how_far_it_is_right():
-    """Right from 900 to 1059 steps: a tenth shorter, a twentieth longer; at 1060 it is wrong too often."""
-    wrong = lambda length: 0.02 if 900 <= length < 1060 else 0.03  # noqa: E731
-    assert (reaches(wrong, 1000, -1), reaches(wrong, 1000, 1)) == (0.1, 0.05)
+def test_how_early_the_readout_is_right():
+    """Four answers on a ring that turns once in 80 steps: the readout is right within an eighth of a turn, 10 steps."""
+    h_TBH, right_B = turning(200, 80.5)
+    parameters = {"W_out": h_TBH[-1, :4].T, "b_out": torch.zeros(4)}
+    assert wrong(parameters, h_TBH[-1], right_B) == 0
+    assert right_early(parameters, h_TBH, right_B) == 10
+    assert right_early(parameters, h_TBH[-5:], right_B) == 4
+
+
+def test_a_small_fast_clock_beside_a_large_slow_one():
+    """The pattern is the slow one's, and the readout goes by the fast one."""
+    (slow_TBH, right_B), (fast_TBH, _) = turning(100, 400), turning(100, 8.5)
+    h_TBH = torch.cat([10 * slow_TBH, fast_TBH], dim=2)
+    assert quarter_turn(likeness(h_TBH, right_B)) == 100
+    parameters = {"W_out": torch.cat([torch.zeros(2, 4), fast_TBH[-1, :4].T]), "b_out": torch.zeros(4)}
+    assert right_early(parameters, h_TBH, right_B) == 1
 
 
 def test_a_gradient_that_fades_by_a_tenth_each_step():
@@ -62,5 +74,6 @@ def test_a_replica_is_looked_at_as_it_passed():
     population = load_population(RUN)
     row = population.seeds.index(14)
     now = {name: stack.detach()[row] for name, stack in population.network.named_parameters()}
-    assert answered(passed(run)[14], population.task, 927)[2] < 0.03
-    assert answered(now, population.task, 927)[2] > 0.5
+    for parameters, least, most in ((passed(run)[14], 0.0, 0.03), (now, 0.5, 1.0)):
+        h_TBH, right_B = answered(parameters, population.task, 927)
+        assert least <= wrong(parameters, h_TBH[-1], right_B) < most

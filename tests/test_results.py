@@ -120,6 +120,8 @@ def test_a_run_of_before_a_key_existed_is_pooled_with_one_where_it_is_null(tmp_p
     file.write_text("\n".join(line for line in lines if line != "  half_life: null"))
     replicas = collect([tmp_path])
     assert success_rates(replicas)["replicas"].tolist() == [2]
+    old, new = (replica.config for replica in replicas)
+    assert len(old) != len(new) and old == new and (old != new) is False and hash(old) == hash(new)
     write_run(tmp_path / "2", [(2, "solved", 4000, 4000)], "optimizer.half_life=1000")
     replicas = collect([tmp_path])
     assert sorted(success_rates(replicas)["replicas"]) == [1, 2]

@@ -43,6 +43,9 @@ class Config(tuple[tuple[str, Any], ...]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Config) and self.told == other.told
 
+    def __ne__(self, other: object) -> bool:  # a tuple has its own
+        return not self == other
+
     def __hash__(self) -> int:
         return hash(self.told)
 
