@@ -299,7 +299,7 @@ def test_a_hundred_lengths_are_tried_at_most_and_the_last_length_is_not_searched
 
 @pytest.mark.parametrize("name", ["temporal_order", "temporal_order_3bit", "permutation", "addition"])
 def test_lengths_are_tried_on_draws_of_their_own(name):
-    """Against the network's answers to each length by itself."""
+    """Against the network's answers to each length by itself, whichever are tried together."""
     task = make_task(name, length=40)
     module = build(
         compose(f"task={name}", "task.length=40", "replicas=2", "cell=basic_tanh", "optimizer=msgd_c")
@@ -315,6 +315,9 @@ def test_lengths_are_tried_on_draws_of_their_own(name):
         drawn = own.draw(own.draw_length(draws), 100, draws, Split.TEST)  # sums are stretched
         assert share == network.wrong(collate([drawn]), task).float().mean()
     assert len(set(found)) > 1
+    tasks = [task.at(length) for length in lengths]
+    for first in (4, 9):
+        assert np.array_equal(shares(network, task, (5, 700), tasks[first:], 100), found[first:])
 
 
 def test_a_checkpoint_of_before_lengths_were_searched_for_goes_on():

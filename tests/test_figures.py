@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from src.figures import __main__ as command_line
-from src.figures import after_training, leaving, one_unit, price, reach, sequence, starts, training
+from src.figures import after_training, leaving, one_unit, price, reach, rivals, sequence, starts, training
 from src.intervals import wilson
 from src.network import Network, build_architecture
 from src.training.measure import measure
@@ -179,3 +179,24 @@ def test_the_share_that_passed_a_length():
     shares = reach.passed_shares(passed, 40, [50, 60])
     assert shares["length"].tolist() == [50, 60] and shares["rate"].tolist() == [0.5, 0.25]
     assert (shares.loc[1, ["ci_low", "ci_high"]].tolist()) == list(wilson(1, 4))
+
+
+def test_clocks_shows_every_network_once_as_it_was_last():
+    """Two of the four runs were looked at twice."""
+    panels = reach.clocks("").axes
+    assert len(panels) == 3
+    for panel in panels:
+        assert [len(line.get_xdata()) for line in panel.get_lines()] == [10, 10, 10, 10]
+    _, light, heavy, _ = panels[0].get_lines()
+    assert max(light.get_xdata()) == 4044 and max(heavy.get_xdata()) == 4002
+
+
+def test_who_has_solved_the_task_against_seconds():
+    """The last share of each line is that of results/rivals_seconds, and lines are told apart by a hair."""
+    rows = rivals.seconds_rows()
+    rates = rows.groupby("setting")["solved"].mean()
+    panel = rivals.rivals("").axes[1]
+    last = {line.get_label(): line.get_ydata()[-1] for line in panel.get_lines()}
+    assert len(last) == len(rates) == 10
+    for setting, name in (rivals.NAMES | rivals.OTHERS).items():
+        assert last[name] == pytest.approx(rates[setting], abs=0.03)

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import fisher_exact, spearmanr, wilcoxon
+from scipy.stats import fisher_exact, mannwhitneyu, spearmanr, wilcoxon
 
 from src.figures.lengths import rates_within
 from tests.conftest import ROOT
@@ -162,10 +162,57 @@ def test_what_is_said_of_a_heavier_omega():
     assert f"all ten MSGD-CR networks have solved 1 000 steps, after {least} to {most} updates" in text
 
 
+def looked_at(run):
+    """The networks of a run by seed, each time that they were looked at."""
+    own = words.of(words.read("reach_alpha", "clocks"), run=run)
+    return [own[own["updates"] == updates].set_index("seed") for updates in sorted(own["updates"].unique())]
+
+
 def test_what_is_said_of_clocks():
-    """With α = 12, whose clock is slow has solved 1 000 steps sooner."""
-    own = words.of(words.read("reach_alpha", "clocks"), run="alpha_12")
-    found = spearmanr(own["updates"], own["quarter_turn"])
-    size = words.fraction(-found.statistic)
-    p = words.probability(found.pvalue)
-    assert f"rank correlation of updates and quarter turn −{size}, p = {p}" in text_of("docs/reach.md")
+    text = text_of("docs/reach.md")
+    twice = [looked_at(run) for run in ("far", "far_alpha_12")]
+    last = pd.concat([second for _, second in twice])
+    assert (
+        f"length and quarter turn is {words.fraction(spearmanr(last['length'], last['quarter_turn']).statistic)}"
+        in text
+    )
+    growth = [second["length"] / first["length"] for first, second in twice]
+    turns = [second["quarter_turn"] / first["quarter_turn"] for first, second in twice]
+    along = [spearmanr(*pair).statistic for pair in zip(growth, turns, strict=True)]
+    assert "(rank correlation {} and {})".format(*map(words.fraction, along)) in text
+    told = [spearmanr(first["quarter_turn"], grown) for (first, _), grown in zip(twice, growth, strict=True)]
+    rank = [words.fraction(each.statistic).replace("-0", "−") for each in told]
+    p = [words.probability(each.pvalue) for each in told]
+    assert f"({rank[0]} and {rank[1]}; p = {p[0]} and {p[1]})" in text
+
+
+def test_what_is_said_of_the_right_moment():
+    text = text_of("docs/reach.md")
+    every = words.read("reach_alpha", "clocks")
+    without, with_omega = (words.of(every, run=run).set_index("seed") for run in ("msgd_c", "alpha_12"))
+    assert "at most 4 steps before the end" in text and (without["right_early"] <= 4).sum() == 9
+    assert "nine of ten at 1 000 steps for 11 to 47" in text
+    assert sorted(with_omega["right_early"])[1:] == sorted(with_omega["right_early"].clip(11, 47))[1:]
+    without, with_omega = (words.of(every, run=f"to_200_{run}").set_index("seed") for run in ("msgd_c", "alpha_12"))
+    assert len(without) == 6 and set(without["length"]) | set(with_omega["length"]) == {200}
+    p = words.probability(mannwhitneyu(without["right_early"], with_omega["right_early"]).pvalue)
+    assert f"nine of ten with α = 12 (Mann–Whitney p = {p})" in text
+    assert (with_omega["right_early"][without.index] > without["right_early"]).all()
+
+
+def test_what_is_said_of_lengths_close_to_a_thousand():
+    evaluation = words.read("reach_alpha", "evaluation")
+    errors = evaluation.pivot(index="seed", columns="length", values="error")
+    right = errors.loc[:, 970:1030] < 0.01
+    longest = [
+        max(len(run) for run in "".join("1" if each else "0" for each in row).split("0")) for row in right.values
+    ]
+    assert right.shape == (10, 61)
+    assert sorted(longest) == [1, 2, 13, 16, 18, 19, 34, 41, 59, 59]
+    text = text_of("docs/reach.md")
+    assert "eight of the ten are right (less than 1 % wrong) at 13 to 59 lengths in a row of the 61" in text
+    assert right.sum(axis="columns")[[5, 6]].tolist() == [9, 9]
+    far = errors.drop(columns=right.columns)
+    assert (far < 0.01).sum().sum() == 1 and (far[1100] < 0.01).sum() == 1
+    near = errors.loc[:, 980:1020].max(axis="columns")
+    assert ((near < 0.01).sum(), (near < 0.03).sum()) == (2, 5)

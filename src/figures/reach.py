@@ -37,11 +37,18 @@ LIGHT = ("reach", "msgd_cr")
 """The run of MSGD-CR with P13's α = 4."""
 
 CLOCKS = {
-    "msgd_c": "MSGD-C",
-    "far": "MSGD-CR, α = 4",
-    "far_alpha_12": "MSGD-CR, α = 12",
+    "msgd_c": "MSGD-C, seeds 0-9",
+    "far": "MSGD-CR, α = 4, seeds 10-19",
+    "far_alpha_12": "MSGD-CR, α = 12, seeds 10-19",
+    "alpha_12": "MSGD-CR, α = 12, seeds 0-9",
 }
 """Runs whose networks' clocks were looked at, in words."""
+
+
+def latest(clocks: pd.DataFrame, run: str) -> pd.DataFrame:
+    """The networks of one run as they were when they were looked at last."""
+    own = clocks[clocks["run"] == run]
+    return own.sort_values("updates", kind="stable").drop_duplicates("seed", keep="last")
 
 
 def passed_shares(passed: pd.DataFrame, budget: int, lengths: Iterable[float]) -> pd.DataFrame:
@@ -75,7 +82,7 @@ def reach(command: str, results: Path = RESULTS) -> Figure:
     draw_ways(left, ways)
     left.set(title=f"{name}, growing, a line per replica", xlabel="updates", ylabel="longest length passed (steps)")
     left.set(yscale="log", xlim=(0, ways["updates"].max() * 1.03))
-    right.set(title="how far they come", xlabel="length T (steps)", ylabel="share of ten that passed T or more")
+    right.set(title="share that passed T or more", xlabel="length T (steps)", ylabel="share of ten")
     right.set(xscale="log", xlim=(45, 1100), ylim=(-0.04, 1.04))
     for axis in (left.yaxis, right.xaxis):
         _in_steps(axis, TICKS)
@@ -85,7 +92,7 @@ def reach(command: str, results: Path = RESULTS) -> Figure:
     right.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     caption = (
         "Temporal order, 50 tanh units, ten seeds (0-9), 95 % intervals. Growing: spectral start, momentum.\n"
-        "Single: smart start, no momentum, one length from the beginning, "
+        "Single, points set apart a little: smart start, no momentum, α = 4, one length from the beginning, "
         f"{SINGLE_BUDGET // 1000} 000 updates. Commits: results/README.md."
     )
     return captioned(figure, caption, command)
@@ -156,27 +163,27 @@ def own_length_only(command: str, folder: Path = ALPHA) -> Figure:
 
 
 def clocks(command: str, folder: Path = ALPHA) -> Figure:
-    """Spectral radius, and how fast the clock turns, against the longest length that each network has passed."""
+    """Spectral radius, how slowly the clock turns and how early it is right, against the longest length passed."""
     every = pd.read_csv(folder / "clocks.csv")
-    figure = Figure(figsize=(10.6, 4.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure = Figure(figsize=(10.6, 4.4), layout="constrained")
+    axes = figure.subplots(1, 3)
+    columns = ("spectral_radius", "quarter_turn", "right_early")
     for number, (run, name) in enumerate(CLOCKS.items()):
-        own = every[every["run"] == run]
-        look = {"color": COLOURS[(1, 0, 2)[number]], "marker": MARKERS[number], "ls": "", "label": name}
-        left.plot(own["length"], own["spectral_radius"], **look)
-        right.plot(own["length"], own["quarter_turn"], **look)
-    ticks = (200, 400, 700, 1000, 2000, 4000)
-    least = every["length"].min()
-    most = every["length"].max()
-    for share in (0.01, 0.05, 0.25):
-        right.plot([least, most], [share * least, share * most], color="0.7", lw=1, zorder=0)
-        right.annotate(f"{share:.0%} of it", (most, share * most), color="0.4", fontsize=8, ha="right", va="bottom")
-    left.set(title="spectral radius of W", ylabel="ρ(W)")
-    right.set(title="how slowly the clock turns", ylabel="steps of a quarter turn", yscale="log")
-    for axis in (left, right):
-        axis.set(xscale="log", xlabel="longest length that the network has passed (steps)")
-        _in_steps(axis.xaxis, ticks)
+        own = latest(every, run)
+        look = {"color": COLOURS[min(number + 1, 2)], "marker": MARKERS[number], "ls": "", "label": name}
+        look["mfc"] = "none" if run == "far" else look["color"]
+        for axis, column in zip(axes, columns, strict=True):
+            axis.plot(own["length"], own[column], **look)
+    radius, turn, early = axes
+    radius.set(title="spectral radius of W", ylabel="ρ(W)")
+    turn.set(title="how slowly the pattern turns", ylabel="steps of a quarter turn", yscale="log")
+    early.set(title="how early it is right", ylabel="steps before the end", ylim=(-0.4, None))
+    early.set_yscale("symlog", linthresh=1)
+    early.yaxis.set_major_formatter(ScalarFormatter())
+    for axis in axes:
+        axis.set(xscale="log", xlabel="longest length passed (steps)")
+        _in_steps(axis.xaxis, (200, 400, 1000, 2000, 4000))
         axis.grid(alpha=0.3)
-    left.legend(frameon=False, fontsize=8)
-    caption = "Ten networks of each, with the parameters that passed that length. Grey: shares of the length."
+    radius.legend(frameon=False, fontsize=8, loc="center right")
+    caption = "Ten networks of each, with the parameters that passed that length. Updates and commits: docs/reach.md."
     return captioned(figure, caption, command)

@@ -69,7 +69,7 @@ def rivals(command: str) -> Figure:
     caption = (
         f"Temporal order, 50 units. Left: batches of 20, learning rate .01, {budget} updates; ten seeds per point "
         "(0-9), Wilson's 95 % intervals.\nRight: the same budget, five seeds, while the other core had other work; "
-        "tests every 2 000 updates, Hessian-free's every 5.\nCommits: results/README.md."
+        "tests every 2 000 updates, Hessian-free's every 5.\nLines are set apart a little. Commits: results/README.md."
     )
     return captioned(figure, caption, command)
 
