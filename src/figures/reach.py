@@ -16,7 +16,6 @@ from src.intervals import wilson
 from src.results.style import COLOURS, MARKERS, draw_rates
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
-FOLDER = RESULTS / "reach"
 ALPHA = RESULTS / "reach_alpha"
 
 SINGLE_BUDGET = 100_000
