@@ -249,9 +249,8 @@ def outcome(module: Training) -> dict[str, float]:
 
 def settle_recurrence(cfg: DictConfig) -> str:
     """Chooses the recurrence and the threads for the device that will be used, says so, and returns what it chose."""
-    wanted = cfg.recurrence
-    if wanted == recurrence.AUTO and cfg.resume is not None:  # on with what ran
-        wanted = configuration(RunDirectory(cfg.resume)).get("recurrence", recurrence.REFERENCE)
+    before = None if cfg.resume is None else configuration(RunDirectory(cfg.resume)).get("recurrence")
+    wanted = before if before and cfg.recurrence == recurrence.AUTO else cfg.recurrence
     threads = cfg.threads
     cores = os.cpu_count() or 1
     if threads is not None and threads > cores:
@@ -262,6 +261,8 @@ def settle_recurrence(cfg: DictConfig) -> str:
     line = f"{chosen.backend} recurrence, {chosen.threads} thread{'s' * (chosen.threads > 1)}"
     if chosen.reason is not None:
         line += f" (much slower): {chosen.reason}"
+    if before and before != chosen.installed:
+        line += f"; {before} ran until here and rounds in another way: no longer the run that it would have been"
     say(line)
     return chosen.installed
 

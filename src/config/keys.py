@@ -71,7 +71,7 @@ KEYS = (
     aside("block", whole(1), required=True),
     aside("threads", whole(1, optional=True), required=True),
     aside("overwrite", FLAG),
-    Key("recurrence", NAME, required=True),
+    Key("recurrence", NAME, required=True, resumable=True),
     aside("resume", DIRECTORY, required=True),
     Key("success.max_error", FRACTION, required=True),
     Key("success.check_every", whole(1), required=True),

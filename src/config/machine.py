@@ -51,7 +51,7 @@ def machine_problems(cfg: DictConfig) -> list[str]:
 
 def recurrence_problems(cfg: DictConfig) -> list[str]:
     """A backend that there is not, or not here."""
-    from src.recurrence import AUTO, BACKENDS, missing
+    from src.recurrence import AUTO, BACKENDS, FUSED, REFERENCE, missing
 
     name = cfg.recurrence
     if name == AUTO and isinstance(cfg.resume, str):
@@ -61,4 +61,6 @@ def recurrence_problems(cfg: DictConfig) -> list[str]:
     if name not in BACKENDS:
         return [f"recurrence={name}: must be {' or '.join([AUTO, *BACKENDS])}"]
     reason = missing(name)
+    if reason is not None and cfg.recurrence == AUTO:
+        reason += f"; {cfg.resume} goes on here with another one, recurrence={FUSED} or {REFERENCE}"
     return [] if reason is None else [f"recurrence={name}: {reason}"]

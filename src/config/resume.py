@@ -75,10 +75,8 @@ def changed_keys(cfg: DictConfig, run: RunDirectory) -> list[str]:
     saved = configuration(run)
     if not saved:  # damaged: whoever reads the checkpoint says so
         return []
-    before: dict[str, Any] = {"recurrence": "reference", **dict(leaves(saved))}
+    before = dict(leaves(saved))
     now = dict(leaves(cfg))
-    if "auto" in (now["recurrence"], before["recurrence"]):  # auto goes on with what ran
-        now["recurrence"] = before["recurrence"]
     problems = []
     for key in sorted(before.keys() | now.keys()):
         then = before.get(key)
