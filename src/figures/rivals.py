@@ -16,8 +16,8 @@ RESULTS = Path(__file__).resolve().parents[2] / "results"
 NAMES = {
     "rival_smart_tanh": "smart tanh, Ω (MSGD-CR)",
     "msgd_c": "smart tanh, clipping alone (MSGD-C)",
-    "rival_l1": "the same, L1",
-    "rival_l2": "the same, L2",
+    "rival_l1": "smart tanh, clipping and L1",
+    "rival_l2": "smart tanh, clipping and L2",
     "rival_irnn": "IRNN",
     "rival_orthogonal": "orthogonal start",
     "rival_echo_state": "echo state network",
@@ -30,6 +30,22 @@ OTHERS = {
     "rival_hessian_free": "smart tanh, Hessian-free",
 }
 """Lines of the right panel besides."""
+
+BLUE, VERMILION, GREEN, PINK, ORANGE, SKY, BLACK = COLOURS
+
+LOOKS = {
+    "rival_smart_tanh": (GREEN, "-"),
+    "msgd_c": (VERMILION, "-"),
+    "rival_l1": (VERMILION, "--"),
+    "rival_l2": (VERMILION, ":"),
+    "rival_irnn": (ORANGE, "-"),
+    "rival_orthogonal": (SKY, "-"),
+    "rival_echo_state": (BLACK, "-"),
+    "rival_lstm": (PINK, "-"),
+    "rival_lstm_adam": (PINK, "--"),
+    "rival_hessian_free": (BLUE, "-."),
+}
+"""Colour and dashes of each line; MSGD-C and MSGD-CR have those that they have in every figure."""
 
 LENGTH = 50
 """Steps of the sequences of the right panel."""
@@ -79,9 +95,11 @@ def _by_length(axis: Axes, found: pd.DataFrame) -> None:
     for k, (setting, name) in enumerate(NAMES.items()):
         line = found[found["setting"] == setting].sort_values("length")
         x = line["length"] * SHIFT ** (k - len(NAMES) // 2)
-        draw_rates(axis, x, line, color=COLOURS[k], marker=MARKERS[k], label=name)
+        colour, dashes = LOOKS[setting]
+        draw_rates(axis, x, line, color=colour, ls=dashes, marker=MARKERS[k], label=name)
     lengths = sorted(found["length"].unique())
     axis.set(xscale="log", xlabel="length T (steps)", ylabel="success rate", ylim=(-0.04, 1.04))
+    axis.set(title="success against length, ten seeds")
     axis.set_xticks(lengths, [str(length) for length in lengths])
     axis.minorticks_off()
     axis.grid(axis="y", alpha=0.3)
@@ -106,8 +124,9 @@ def _by_seconds(axis: Axes, rows: pd.DataFrame) -> None:
         shares = np.arange(len(seconds) + 1) / len(own)
         x = np.concatenate([[1.0], seconds, [last if len(seconds) == len(own) else own["seconds"].max()]])
         y = np.concatenate([shares, shares[-1:]]) + 0.004 * (k - len(NAMES) // 2)
-        axis.step(x, y, where="post", color=COLOURS[k % len(COLOURS)], ls="-" if k < len(COLOURS) else "--", label=name)
+        colour, dashes = LOOKS[setting]
+        axis.step(x, y, where="post", color=colour, ls=dashes, label=name)
     axis.set(xscale="log", xlabel="seconds", ylabel="share that has solved the task", ylim=(-0.04, 1.04))
-    axis.set(title=f"{LENGTH} steps, five at once on one core")
+    axis.set(title=f"success against time, {LENGTH} steps, five at once on one core")
     axis.grid(axis="y", alpha=0.3)
     axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)

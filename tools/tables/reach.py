@@ -6,6 +6,7 @@ import pandas as pd
 
 from src.figures.lengths import STARTS
 from src.figures.reach import latest
+from src.intervals import wilson
 from tools.tables.words import NOT_RUN, markdown, of, read
 
 BUDGET = 60_000
@@ -137,6 +138,34 @@ def _run(folder: str, run: str | None) -> pd.DataFrame:
     return passed if run is None else of(passed, run=run)
 
 
+MANY = {"alpha_12": "MSGD-CR, α = 12", "msgd_c": "MSGD-C"}
+"""Runs of 45 replicas in results/reach_many, in words."""
+
+
+def reach_many() -> list[str]:
+    """How many of 45 replicas passed some lengths, at two budgets, and the interval of the last share."""
+    lengths = (50, 100, 200, 400, 700, 1000)
+    rows = []
+    for run, name in MANY.items():
+        own = of(read("reach_many", "passed"), run=run)
+        for budget in (BUDGET, int(own["budget"].iloc[0])):
+            reached = _reached(own, budget)
+            counts = [sum(length >= least for length in reached) for least in lengths]
+            low, high = wilson(counts[-1], len(reached))
+            middle = f"{pd.Series(reached).median():.0f}"
+            rows.append([f"{name}, {budget:,} updates", *map(str, counts), f"{low:.0%}–{high:.0%}", middle])
+    head = ["passed by, of 45", *map(str, lengths), "interval of 1000", "median length"]
+    return markdown(head, rows)
+
+
+def reach_batch() -> list[str]:
+    """How far seven replicas came with batches of each size, by updates."""
+    passed = read("reach_batch", "passed")
+    budgets = (10_000, 20_000)
+    rows = [[str(run), *(_furthest(own, each) for each in budgets)] for run, own in passed.groupby("run", sort=True)]
+    return markdown(["sequences a batch", *(f"longest length by {each:,} updates" for each in budgets)], rows)
+
+
 LOOKED_AT = {
     "msgd_c": "MSGD-C, seeds 0–9",
     "far": "α = 4, seeds 10–19",
@@ -213,6 +242,8 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "reach_factors": reach_factors,
     "clocks": clocks,
     "reach_far": reach_far,
+    "reach_many": reach_many,
+    "reach_batch": reach_batch,
     "reach_tasks": reach_tasks,
     "reach_starts": reach_starts,
     "reach_control": reach_control,
