@@ -21,14 +21,13 @@ def descend(
     call.set_weights(gradients, "d")
     if tape.terms:
         call.add_omega(tape)
-    N, R, T = passes.inputs.shape[:3]
+    N, R = passes.inputs.shape[:2]
     losses_NR = torch.empty(N, R, dtype=torch.float32)
     omega_NR = torch.empty_like(losses_NR) if tape.terms else None
     norm_NR = torch.empty_like(losses_NR)
     inputs = _whole(passes.inputs)
     answers = _whole(target.values.to(call.memory["target"].dtype))
     memory = {
-        "T": torch.full((N,), T),
         "length": passes.length_NR.to(torch.int64).contiguous(),
         "x": _addresses(inputs),
         "target": _addresses(answers),

@@ -81,7 +81,7 @@ class Descent(ctypes.Structure):
 
     _fields_ = [
         *_numbers("updates P"),
-        *_pointers("T length x target theta gradient velocity momentum rate most losses omega norm"),
+        *_pointers("length x target theta gradient velocity momentum rate most losses omega norm"),
     ]
 
 

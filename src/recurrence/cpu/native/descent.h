@@ -52,7 +52,6 @@ class Descending {
         : d_(d), R_(call.R), calls_(d.updates, call), parts_(call), end_(d.updates) {
         for (Index n = 0; n < d.updates; n++) {
             Call& c = calls_[n];
-            c.T = d.T[n];
             c.length = d.length + n * R_;
             c.x = d.x[n];
             c.target = d.target[n];

@@ -139,8 +139,7 @@ END
 STRUCT(Descent)
 FIELD(Index, updates)
 FIELD(Index, P)                  // parameters of a network
-FIELD(const Index*, T)           // of each update: steps of its arrays
-FIELD(const Index*, length)      // of each update R: steps of each replica
+FIELD(const Index*, length)      // of each update R: steps of each replica, of the T of the call
 FIELD(const void* const*, x)     // of each update, as in Call
 FIELD(const void* const*, target)
 FIELD(float*, theta)             // RP contiguous: where the weights of the call lie
