@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from rich.console import Console
@@ -13,11 +14,13 @@ from src.config import ConfigurationError, refuse
 from src.intervals import wilson
 from src.results.collect import Replica, collect, replicas_of_table
 from src.results.outcomes import UnreadableRun
-from src.results.versus import Comparison, comparisons, difference, different, pair_tests
+from src.results.versus import Comparison, comparisons, difference, different, pair_tests, reach
 from src.rundir import REPLICAS, runs_under, table_file
 
 MOST = 4
 """Values of a key that are printed; of more, how many there are."""
+
+NOT_PAIRED = "not paired: other seeds, or other sequences"
 
 
 def read(directory: Path) -> list[Replica]:
@@ -77,23 +80,32 @@ def in_words(own: tuple[int, int] | None) -> str:
     return f"{own[0]}/{own[1]} ({100 * low:.0f}-{100 * high:.0f} %)"
 
 
+def spread(lengths: Sequence[int]) -> str:
+    """The median of some lengths, with the least and the largest."""
+    return f"{median(lengths):g} ({min(lengths)}-{max(lengths)})"
+
+
 def show(comparison: Comparison, names: Sequence[str], console: Console) -> None:
     """Prints the outcomes of one setting, and what may be said of their difference."""
     words = ", ".join(f"{short(key)}={value}" for key, value in comparison.shared.items())
     rates = [rate(side) for side in (comparison.one, comparison.other)]
     line = "; ".join(f"{name} {in_words(own)}" for name, own in zip(names, rates, strict=True))
     console.print(f"{words}: {line}" if words else line, highlight=False, soft_wrap=True)
-    if rates[0] is None or rates[1] is None:
-        return
-    apart, low, high = difference(rates[0], rates[1])
-    interval = f"{100 * low:+.0f} to {100 * high:+.0f}"
-    name = "Newcombe's, as if not paired" if comparison.paired else "Newcombe's"
-    console.print(f"  difference {100 * apart:+.0f} points, 95 % interval {interval} ({name})", highlight=False)
-    if not comparison.paired:
-        console.print("  not paired: other seeds, or other sequences", highlight=False)
-        return
-    console.print(f"  paired by seed ({comparison.paired}):", highlight=False)
-    for test in pair_tests(comparison):
+    far = reach(comparison)
+    tests = []
+    if rates[0] is not None and rates[1] is not None:
+        apart, low, high = difference(rates[0], rates[1])
+        interval = f"{100 * low:+.0f} to {100 * high:+.0f}"
+        name = "Newcombe's, as if not paired" if comparison.paired else "Newcombe's"
+        console.print(f"  difference {100 * apart:+.0f} points, 95 % interval {interval} ({name})", highlight=False)
+        tests = pair_tests(comparison) if comparison.paired else []
+    if far is not None:
+        came = "; ".join(f"{name} {spread(side)}" for name, side in zip(names, (far.one, far.other), strict=True))
+        console.print(f"  longest length passed by {far.updates:,} updates: {came}", highlight=False, soft_wrap=True)
+        tests.append(far.test)
+    paired = f"paired by seed ({comparison.paired})"
+    console.print(f"  {paired if comparison.paired else NOT_PAIRED}", highlight=False)
+    for test in tests:
         ahead = f"{names[0]} {test.for_one}, {names[1]} {test.for_other}"
         console.print(f"    {test.name}: {ahead}; p = {test.p:.2g}", highlight=False, soft_wrap=True)
 

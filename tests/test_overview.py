@@ -5,12 +5,13 @@ import math
 import shutil
 import sys
 
+import pandas as pd
 import pytest
 
 from src import compare, runs
 from src.results.collect import collect
 from src.results.overview import entries
-from src.results.versus import comparisons, difference, different, pair_tests
+from src.results.versus import comparisons, difference, different, pair_tests, reach
 from src.run import run
 from src.rundir import JOBS, RunDirectory, table_file, write_table
 from tests.conftest import ROOT, compose
@@ -129,6 +130,37 @@ def test_tests_of_pairs_are_exact(place):
     assert (sooner.for_one, sooner.for_other) == (4, 1) and sooner.p == pytest.approx(12 / 32)
 
 
+def test_how_far_both_came_whose_lengths_grow(place):
+    """By as many updates as both made; against outcomes by hand."""
+    ((found,), _) = comparisons(*replicas_of(place / "sweep", "0_msgd", "1_msgd_c"))
+    assert reach(found) is None
+    first = found.one[0]
+
+    def side(updates, *passed):
+        """A replica for each dict of updates and the length passed then."""
+        rows = [
+            {"seed": seed, "step": step, "length": 50, "reached": own.get(step, math.nan)}
+            for seed, own in enumerate(passed)
+            for step in (10, 20, 30, 40)
+        ]
+        made = []
+        for seed, own in enumerate(passed):
+            last = max(own.values(), default=math.nan)
+            outcome = first.outcome | {"seed": seed, "updates": updates, "reached": last}
+            made.append(type(first)(first.config, outcome, pd.DataFrame(rows), first.source))
+        return made
+
+    found.one = side(40, {10: 50, 20: 60, 40: 90}, {20: 50}, {}, {30: 70}, {40: 80})
+    found.other = side(30, {10: 50}, {10: 50, 30: 55}, {}, {10: 60, 20: 65}, {30: 50})[::-1]
+    far = reach(found)
+    assert (far.updates, far.one, far.other) == (30, [60, 50, 0, 70, 0], [50, 55, 0, 65, 50])
+    assert (far.test.for_one, far.test.for_other) == (2, 2) and far.test.p == 1 and "sign test" in far.test.name
+    found.paired = ""
+    far = reach(found)
+    assert (far.test.for_one, far.test.for_other) == (10, 11) and "Mann-Whitney" in far.test.name
+    assert far.test.p == pytest.approx(1, abs=0.1)
+
+
 def test_the_interval_of_a_difference_is_newcombes():
     """His example: 56 of 70 and 48 of 80; .2 with .0524 to .3339 (1998, table II, a, method 10)."""
     assert difference((48, 80), (56, 70)) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
@@ -143,6 +175,11 @@ def test_src_compare(place, monkeypatch, capsys):
     assert status == 0 and "optimizer.clip" in out and "McNemar's exact test" in out and "sign test" in out
     status, out, _ = compared(place / "single", place / "sweep" / "0_msgd")
     assert status == 0 and "not paired" in out and "Newcombe's" in out
+    far = [ROOT / "results" / folder / "run" for folder in ("reach_alpha", "reach_far")]
+    status, out, _ = compared(*far)
+    assert status == 0 and "no rate" in out
+    assert "longest length passed by 92,451 updates: A 2128.5 (986-4002); B 1299 (578-2664)" in out
+    assert "farther, in pairs of a seed (sign test): A 8, B 2; p = 0.11" in out
     status, out, _ = compared(ROOT / "results" / "pascanu_100000", ROOT / "results" / "pascanu_figure")
     assert status == 0 and "cell=sigmoid, optimizer=msgd_cr, length=50" in out and "no counterpart" in out
     assert compared(place / "nowhere", place / "single")[0] == 2

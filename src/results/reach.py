@@ -63,3 +63,13 @@ def passed_at(replica: Replica, length: int) -> int | None:
     if pd.isna(furthest) or furthest < length:
         return None
     return int(replica.outcome["updates"])  # in the test at the end
+
+
+def furthest(replica: Replica, updates: int) -> int:
+    """The longest length that a replica had passed after so many updates; 0: none."""
+    steps, reached = replica.curve("step", "reached").astype(float).T
+    passed = reached[(steps <= updates) & ~np.isnan(reached)]
+    last = replica.outcome["reached"]
+    if replica.outcome["updates"] <= updates and not pd.isna(last):  # in the test at the end
+        passed = np.append(passed, last)
+    return int(max(passed, default=0))

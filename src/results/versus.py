@@ -7,6 +7,7 @@ from typing import Any
 
 from src.intervals import wilson
 from src.results.collect import Config, Replica, by_config
+from src.results.reach import furthest, growing
 
 SAME_DATA = "task."
 """What the keys begin with that decide which sequences a seed sees."""
@@ -33,7 +34,7 @@ class Comparison:
 
 @dataclass
 class PairTest:
-    """A two-sided test of paired outcomes.
+    """A two-sided test of outcomes, in pairs of a seed, or of any replica of one side with any of the other.
 
     Args:
         name: what it is called.
@@ -45,6 +46,22 @@ class PairTest:
     for_one: int
     for_other: int
     p: float
+
+
+@dataclass
+class Reach:
+    """How far the replicas of both sides came whose lengths grow.
+
+    Args:
+        updates: as many as both sides made.
+        one, other: the longest length that each replica had passed by then; 0: none.
+        test: whether one side came farther.
+    """
+
+    updates: int
+    one: list[int]
+    other: list[int]
+    test: PairTest
 
 
 def different(one: Sequence[Replica], other: Sequence[Replica]) -> dict[str, tuple[list[Any], list[Any]]]:
@@ -114,6 +131,28 @@ def pair_tests(comparison: Comparison) -> list[PairTest]:
         _sign_test("solved at all (McNemar's exact test)", [mine - their for mine, their in solved]),
         _sign_test("solved sooner (sign test)", [(mine < their) - (their < mine) for mine, their in sooner]),
     ]
+
+
+def reach(comparison: Comparison) -> Reach | None:
+    """How far both sides came by as many updates; None where lengths do not grow on both."""
+    sides = [sorted(side, key=_seed) for side in (comparison.one, comparison.other)]
+    if any(len(growing(side)) < len(side) for side in sides):
+        return None
+    updates = min(max(int(replica.outcome["updates"]) for replica in side) for side in sides)
+    one, other = ([furthest(replica, updates) for replica in side] for side in sides)
+    if comparison.paired:
+        signs = [(mine > their) - (their > mine) for mine, their in zip(one, other, strict=True)]
+        return Reach(updates, one, other, _sign_test("farther, in pairs of a seed (sign test)", signs))
+    from scipy.stats import mannwhitneyu  # takes a second to be imported
+
+    ahead = sum(mine > their for mine in one for their in other)
+    behind = sum(mine < their for mine in one for their in other)
+    test = PairTest("farther, each with each (Mann-Whitney)", ahead, behind, float(mannwhitneyu(one, other).pvalue))
+    return Reach(updates, one, other, test)
+
+
+def _seed(replica: Replica) -> int:
+    return int(replica.outcome["seed"])
 
 
 def _when(outcome: dict[str, Any]) -> float:
