@@ -529,6 +529,18 @@ def test_a_report_of_a_curriculum_has_its_table_and_figure(tmp_path, whole, caps
     assert table["rate"].is_monotonic_decreasing and table["length"].iloc[-1] == 24
     assert (tmp_path / "reach.png").stat().st_size > 10_000 and (tmp_path / "reach.svg").is_file()
     assert "longest length passed" in capsys.readouterr().out
+    page = (tmp_path / "report.html").read_text()
+    passed = pd.read_csv(whole[0] / "results.csv")["reached"].fillna(0)
+    assert f"<td>{passed.median():,.0f} ({passed.min():.0f}–{passed.max():.0f})</td>" in page
+    assert "against updates." in page and page.index("longest length that each") < page.index("Share of replicas")
+
+
+def test_lengths_do_not_grow_in_a_curriculum_of_one_stage(tmp_path):
+    train(tmp_path / "run", "curriculum.first=null", "trainer.max_steps=50")
+    assert whose_lengths_grow(collect([tmp_path])) == []
+    report([tmp_path / "run"], tmp_path)
+    assert not (tmp_path / "reach.csv").exists()
+    assert "longest length" not in (tmp_path / "report.html").read_text().lower()
 
 
 def test_a_curriculum_that_nobody_has_begun_to_climb_is_drawn(tmp_path, capsys):

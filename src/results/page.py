@@ -20,6 +20,7 @@ from src.results.collect import Replica, by_config
 from src.results.comparison import NAMED, differing, labels, paired
 from src.results.missing import missing
 from src.results.rates import success_rate
+from src.results.reach import furthest, growing
 from src.results.style import words
 from src.rundir import DIVERGED, JOBS, PAGE, RunDirectory, figure_files, replaced, table_file
 
@@ -29,10 +30,10 @@ LARGE = 500_000
 PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "numpy")
 
 CAPTIONS = {
-    "success_rate": "Share of replicas that learned the task, with Wilson's 95 % interval, against length in steps.",
+    "reach": "Left: the longest length that each replica has passed. Right: the share of them that passed each length.",
+    "success_rate": "Share of replicas that learned the task, with Wilson's 95 % interval, against {against}.",
     "error": "Wrong sequences in each test against updates: a line per replica, a circle where it learned the task.",
     "learning": "Training loss against updates: a line per replica. Dotted: the loss of answers without memory.",
-    "reach": "Left: the longest length that each replica has passed. Right: the share of them that passed each length.",
     "loss": "Training loss of each epoch: the median over replicas, and their range.",
 }
 
@@ -55,10 +56,11 @@ def write_page(directory: Path, replicas: Sequence[Replica], figures: Sequence[s
         title=directory.resolve().name,
         question=question(replicas),
         paired=paired(replicas),
-        figures=[(name, text, picture(directory, name)) for name, text in CAPTIONS.items() if name in figures],
+        figures=[(name, caption(name, replicas), picture(directory, name)) for name in CAPTIONS if name in figures],
         rows=table,
         columns=[name for name in ("task", "cell", "length", "method") if len({row[name] for row in table}) > 1],
         graded=any(replica.graded for replica in replicas),
+        grow=bool(growing(replicas)),
         same=same(configs),
         commands=commands(directory),
         missing=missing([directory]),
@@ -67,6 +69,12 @@ def write_page(directory: Path, replicas: Sequence[Replica], figures: Sequence[s
     )
     with replaced(directory / PAGE) as partial:
         partial.write_text(text)
+
+
+def caption(name: str, replicas: Sequence[Replica]) -> str:
+    """What a figure shows; that of success is against length only where there are several lengths."""
+    lengths = _values(replicas, "length")
+    return CAPTIONS[name].format(against="length in steps" if len(lengths) > 1 else "updates")
 
 
 def question(replicas: Sequence[Replica]) -> str:
@@ -127,10 +135,17 @@ def rows(replicas: Sequence[Replica]) -> list[dict[str, Any]]:
         row |= {"method": names[config], **success_rate(alike)} if alike[0].graded else {"method": names[config]}
         row["all"] = len(alike)
         row["diverged"] = sum(outcome["status"] == DIVERGED for outcome in outcomes)
+        row["reached"] = reached(growing(alike))
         for column in ("updates", "spectral_radius", "test_loss"):
             row[column] = _median([outcome.get(column) for outcome in outcomes])
         found.append(row)
     return sorted(found, key=lambda row: (row["task"], row["cell"], row["method"], row["length"]))
+
+
+def reached(replicas: Sequence[Replica]) -> str:
+    """The longest length that each replica passed: the median, the least and the largest; empty where none grow."""
+    lengths = [furthest(replica, replica.outcome["updates"]) for replica in replicas]
+    return f"{np.median(lengths):,.0f} ({min(lengths):,}–{max(lengths):,})" if lengths else ""
 
 
 def _median(values: Sequence[Any]) -> float:

@@ -11,8 +11,14 @@ from src.rundir import STAGED
 
 
 def growing(replicas: Sequence[Replica]) -> list[Replica]:
-    """Those whose lengths grow."""
-    return [replica for replica in replicas if set(STAGED) <= set(replica.together.columns)]
+    """Those whose lengths grow: a curriculum of one stage does not count."""
+    return [replica for replica in replicas if set(STAGED) <= set(replica.together.columns) and _has_stages(replica)]
+
+
+def _has_stages(replica: Replica) -> bool:
+    """Whether its curriculum begins below the last length."""
+    values = dict(replica.config)
+    return values.get("curriculum.first", 0) not in (None, values.get("task.length"))
 
 
 MOST = 60
