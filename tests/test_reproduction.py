@@ -200,6 +200,42 @@ def test_what_is_said_of_the_right_moment():
     assert (with_omega["right_early"][without.index] > without["right_early"]).all()
 
 
+def test_what_is_said_of_forty_five_other_seeds():
+    text = text_of("docs/reach.md")
+    with_omega, without = (of("reach_many", run=run) for run in ("alpha_12", "msgd_c"))
+    solved = with_omega["solved_at"].dropna()
+    assert "39 of 45 have solved 1 000 steps" in text and (len(solved), len(with_omega)) == (39, 45)
+    assert f"the first after {words.thousands(solved.min())}" in text
+    assert f"It took {with_omega['seconds'].max():.0f} seconds" in text
+    others = with_omega[with_omega["solved_at"].isna()]["reached"]
+    assert f"had passed {others.min():.0f} to {others.max():.0f}" in text
+    assert without["solved_at"].isna().all() and len(without) == 45
+    first, second = without["reached"].sort_values(ascending=False)[:2]
+    assert f"one has passed {first:.0f}, the next {second:.0f}" in text
+    far = [reached("reach_many", {"run": run}, 100_000) for run in ("alpha_12", "msgd_c")]
+    assert "All 45 seeds came farther with Ω" in text and (far[0] > far[1]).all() and len(far[0]) == 45
+    soon = int((solved <= 77_500).sum())
+    p = words.probability(fisher_exact([[10, 0], [soon, 45 - soon]]).pvalue)
+    assert f"By 77 500 updates {soon} of them" in text and f"(Fisher's exact test, p = {p})" in text
+    small, large = (reached("reach_batch", {"run": run}, 20_000) for run in (10, 40))
+    assert "five came farther with 40 than with 10, and two less far" in text
+    assert ((large > small).sum(), (large < small).sum()) == (5, 2)
+
+
+def test_what_is_said_of_the_clocks_of_forty_five_other_seeds():
+    text = text_of("docs/reach.md")
+    every = words.read("reach_many", "clocks")
+    without, with_omega = (words.of(every, run=run).set_index("seed") for run in ("msgd_c", "alpha_12"))
+    bounds = [f"{own['spectral_radius'].min():.2f}–{own['spectral_radius'].max():.2f}" for own in (without, with_omega)]
+    assert (
+        f"{len(without)} without Ω passed a length by 73 728 updates. Their ρ is {bounds[0]}, and {bounds[1]}" in text
+    )
+    later = with_omega["right_early"][without.index] - without["right_early"]
+    assert (
+        f"{(later > 0).sum()} of these {len(later)} seeds are right earlier with Ω, {(later < 0).sum()} without" in text
+    )
+
+
 def test_what_is_said_of_lengths_close_to_a_thousand():
     evaluation = words.read("reach_alpha", "evaluation")
     errors = evaluation.pivot(index="seed", columns="length", values="error")

@@ -13,7 +13,7 @@ from src.figures.leaving import replicas_leaving
 from src.figures.lengths import success_by_length
 from src.figures.one_unit import bifurcation, error_surface
 from src.figures.price import price_losses
-from src.figures.reach import clocks, own_length_only, reach
+from src.figures.reach import clocks, own_length_only, reach, reach_many
 from src.figures.rivals import rivals
 from src.figures.sequence import input_sequence
 from src.figures.starts import gradients_at_the_start, success_by_radius
@@ -31,6 +31,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "reach": reach,
     "own_length_only": own_length_only,
     "clocks": clocks,
+    "reach_many": reach_many,
     "rivals": rivals,
     "copy_adding": copy_adding,
 }

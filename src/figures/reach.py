@@ -32,6 +32,9 @@ GROWING = {
 }
 """Runs of networks whose lengths grow, by folder and name, in words: a method each."""
 
+MANY = {"msgd_c": "MSGD-C", "alpha_12": "MSGD-CR, α = 12"}
+"""Runs of 45 networks whose lengths grow, in words."""
+
 LIGHT = ("reach", "msgd_cr")
 """The run of MSGD-CR with P13's α = 4."""
 
@@ -78,7 +81,7 @@ def reach(command: str, results: Path = RESULTS) -> Figure:
     ways = own
     light = _passed(results, *LIGHT)
     draw_shares(right, light, f"MSGD-CR, α = 4, growing,\n{_thousands(light)} updates", number, ls="--", lw=1)
-    draw_ways(left, ways)
+    draw_ways(left, ways, number)
     left.set(title=f"{name}, growing, a line per replica", xlabel="updates", ylabel="longest length passed (steps)")
     left.set(yscale="log", xlim=(0, ways["updates"].max() * 1.03))
     right.set(title="share that passed T or more", xlabel="length T (steps)", ylabel="share of ten")
@@ -93,6 +96,31 @@ def reach(command: str, results: Path = RESULTS) -> Figure:
         "Temporal order, 50 tanh units, ten seeds (0-9), 95 % intervals. Growing: spectral start, momentum.\n"
         "Single, points set apart a little: smart start, no momentum, α = 4, one length from the beginning, "
         f"{SINGLE_BUDGET // 1000} 000 updates. Commits: results/README.md."
+    )
+    return captioned(figure, caption, command)
+
+
+def reach_many(command: str, results: Path = RESULTS) -> Figure:
+    """The same of 45 seeds: the way of each, and the share that came so far."""
+    figure = Figure(figsize=(10.6, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for number, (run, name) in enumerate(MANY.items(), start=1):
+        own = _passed(results, "reach_many", run)
+        draw_ways(left, own, number)
+        draw_shares(right, own, name, number)
+    budget = int(own["budget"].iloc[0])
+    left.set(title="a line per network", xlabel="updates", ylabel="longest length passed (steps)")
+    left.set(yscale="log", xlim=(0, budget))
+    right.set(title="share that passed T or more", xlabel="length T (steps)", ylabel="share of 45")
+    right.set(xscale="log", xlim=(45, 1100), ylim=(-0.04, 1.04))
+    for axis in (left.yaxis, right.xaxis):
+        _in_steps(axis, TICKS)
+    left.grid(alpha=0.3)
+    right.grid(alpha=0.3)
+    right.legend(frameon=False, fontsize=8, loc="lower left")
+    caption = (
+        f"Temporal order, 50 tanh units, seeds 100-144, {_thousands(own)} updates, 95 % intervals. "
+        "Commits: results/README.md."
     )
     return captioned(figure, caption, command)
 
@@ -123,10 +151,14 @@ def draw_shares(axis: Axes, passed: pd.DataFrame, label: str, number: int, ls: s
         axis.fill_between(table["length"], table["ci_low"], table["ci_high"], color=COLOURS[number], alpha=0.12, lw=0)
 
 
-def draw_ways(axis: Axes, passed: pd.DataFrame) -> None:
-    """Draws the longest length passed against updates, a line per replica."""
-    for _, own in passed.groupby("seed"):
-        axis.step(own["updates"], own["length"], where="post", color=COLOURS[2], lw=1, alpha=0.8)
+def draw_ways(axis: Axes, passed: pd.DataFrame, number: int) -> None:
+    """Draws the longest length passed against updates, a line per replica, to the end of its budget or of the task."""
+    for _, own in passed.dropna(subset=["length"]).groupby("seed"):
+        updates, lengths = [*own["updates"]], [*own["length"]]
+        if lengths[-1] < TICKS[-1]:
+            updates.append(own["budget"].iloc[0])
+            lengths.append(lengths[-1])
+        axis.step(updates, lengths, where="post", color=COLOURS[number], lw=1, alpha=0.7)
 
 
 def draw_single(axis: Axes, rates: pd.DataFrame) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from src.figures.lengths import STARTS
-from src.figures.reach import latest
+from src.figures.reach import MANY, latest
 from src.intervals import wilson
 from tools.tables.words import NOT_RUN, markdown, of, read
 
@@ -138,10 +138,6 @@ def _run(folder: str, run: str | None) -> pd.DataFrame:
     return passed if run is None else of(passed, run=run)
 
 
-MANY = {"alpha_12": "MSGD-CR, α = 12", "msgd_c": "MSGD-C"}
-"""Runs of 45 replicas in results/reach_many, in words."""
-
-
 def reach_many() -> list[str]:
     """How many of 45 replicas passed some lengths, at two budgets, and the interval of the last share."""
     lengths = (50, 100, 200, 400, 700, 1000)
@@ -153,7 +149,9 @@ def reach_many() -> list[str]:
             counts = [sum(length >= least for length in reached) for least in lengths]
             low, high = wilson(counts[-1], len(reached))
             middle = f"{pd.Series(reached).median():.0f}"
-            rows.append([f"{name}, {budget:,} updates", *map(str, counts), f"{low:.0%}–{high:.0%}", middle])
+            rows.append(
+                [f"{name}, {budget:,} updates", *map(str, counts), f"{100 * low:.0f}–{100 * high:.0f} %", middle]
+            )
     head = ["passed by, of 45", *map(str, lengths), "interval of 1000", "median length"]
     return markdown(head, rows)
 
@@ -210,7 +208,7 @@ def reach_starts() -> list[str]:
     passed = read("reach", "passed")
     rows = [["spectral, ρ = 1.2", _furthest(of(passed[passed["seed"] <= 4], run="msgd_cr"))]]
     for cell, own in read("reach_starts", "passed").groupby("run", sort=False):
-        rows.append([STARTS[str(cell)], _furthest(own)])
+        rows.append([(STARTS | {"lstm": "LSTM"})[str(cell)], _furthest(own)])
     return markdown(["start", "longest length of seeds 0–4"], rows)
 
 
