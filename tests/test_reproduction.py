@@ -209,6 +209,12 @@ def test_what_is_said_of_forty_five_other_seeds():
     assert f"It took {with_omega['seconds'].max():.0f} seconds" in text
     others = with_omega[with_omega["solved_at"].isna()]["reached"]
     assert f"had passed {others.min():.0f} to {others.max():.0f}" in text
+    passed = words.of(words.read("reach_many", "passed"), run="alpha_12")
+    last = passed.sort_values("updates").groupby("seed").tail(1)
+    last = last[last["length"] < 1000].set_index("length")["updates"].sort_values()
+    assert "one has stood at 903 since 49 000, and one at 538 since 59 500" in text
+    assert last.iloc[:2].to_dict() == {903: 49_000, 538: 59_500}
+    assert "four of them passed a length after update 84 000 still" in text and (last.iloc[2:] > 84_000).sum() == 4
     assert without["solved_at"].isna().all() and len(without) == 45
     first, second = without["reached"].sort_values(ascending=False)[:2]
     assert f"one has passed {first:.0f}, the next {second:.0f}" in text
