@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from src import recurrence
 from src.callbacks.progress import in_parallel, in_sweep
 from src.config import ConfigurationError, check, science
+from src.config.machine import recurrence_problems
 from src.config.resume import configuration
 from src.config.solver import has_solver
 from src.directions import Direction
@@ -179,7 +180,15 @@ def run(cfg: DictConfig, directory: Path) -> Population:
 def _run(cfg: DictConfig, own: RunDirectory) -> Population:
     """:func:`run` in a directory that is its own."""
     quiet()
+    before = None if cfg.resume is None else configuration(RunDirectory(cfg.resume)).get("recurrence")
+    if before is not None and cfg.recurrence == recurrence.AUTO:
+        problems = recurrence_problems(cfg)  # a sweep is looked at before it is known what ran
+        if problems:
+            raise ConfigurationError(problems)
+        cfg.recurrence = recurrence.fitting(before, device(cfg, before))
     cfg.recurrence = settle_recurrence(cfg)
+    if before not in (None, cfg.recurrence):
+        say(f"{before} ran until here and rounds in another way: no longer the run that it would have been")
     experiment = build(cfg)
     module = experiment.module
     about = module.task.about()
@@ -249,20 +258,16 @@ def outcome(module: Training) -> dict[str, float]:
 
 def settle_recurrence(cfg: DictConfig) -> str:
     """Chooses the recurrence and the threads for the device that will be used, says so, and returns what it chose."""
-    before = None if cfg.resume is None else configuration(RunDirectory(cfg.resume)).get("recurrence")
-    wanted = before if before and cfg.recurrence == recurrence.AUTO else cfg.recurrence
     threads = cfg.threads
     cores = os.cpu_count() or 1
     if threads is not None and threads > cores:
         say(f"threads={threads}: there are {cores} cores, which are taken")
         threads = cores
     cell = build_architecture(cfg.cell).cell
-    chosen = recurrence.settle(wanted, cell, device(cfg, wanted), threads)
+    chosen = recurrence.settle(cfg.recurrence, cell, device(cfg), threads)
     line = f"{chosen.backend} recurrence, {chosen.threads} thread{'s' * (chosen.threads > 1)}"
     if chosen.reason is not None:
         line += f" (much slower): {chosen.reason}"
-    if before and before != chosen.installed:
-        line += f"; {before} ran until here and rounds in another way: no longer the run that it would have been"
     say(line)
     return chosen.installed
 

@@ -11,6 +11,7 @@ import torch
 from src.config import ConfigurationError, refuse
 from src.config.sampling import Sampling, sampling
 from src.network import Carry, Network
+from src.recurrence import fitting
 from src.run import settle_recurrence
 from src.trained import Trained, load_population
 from tasks.draws import Stream, generator
@@ -98,6 +99,7 @@ def sample(directory: Path, how: Sampling) -> str:
     read = symbols(prime, alphabet)
     network = network_of(population, how.replica)
     population.config.trainer.accelerator = "cpu"
+    population.config.recurrence = fitting(population.config.recurrence)
     settle_recurrence(population.config)
     written = continuation(network, read, how)
     return prime + "".join(alphabet[symbol - 1] for symbol in written)

@@ -18,7 +18,6 @@ from src.config.need import estimate
 from src.config.overrides import diagnose
 from src.network import build_architecture
 from src.run import run
-from src.rundir import RunDirectory
 from tests.conftest import CELLS, EXPERIMENTS, METHODS, ROOT, SIMPLEX, TASKS, TORCH, WITHOUT_OMEGA, compose, is_refused
 
 
@@ -188,31 +187,6 @@ def test_resume_refuses_another_configuration(tmp_path):
     assert "nothing is left to train" in problem
 
 
-def test_a_run_may_go_on_with_another_recurrence_and_says_so(tmp_path, capsys):
-    run(compose("experiment=smoke", "recurrence=fused"), tmp_path)
-    cfg = compose("experiment=smoke", f"resume={tmp_path}", "trainer.max_steps=80", "recurrence=reference")
-    assert check(cfg) == []
-    capsys.readouterr()
-    run(cfg, tmp_path)
-    assert "fused ran until here and rounds in another way" in capsys.readouterr().err
-    assert RunDirectory(tmp_path).configuration().recurrence == "reference"
-    run(compose("experiment=smoke", f"resume={tmp_path}", "trainer.max_steps=120"), tmp_path)
-    assert "rounds in another way" not in capsys.readouterr().err  # auto: on with what ran last
-
-
-def test_what_a_gpu_began_says_how_it_goes_on_without_one(tmp_path, monkeypatch):
-    run(compose("experiment=smoke"), tmp_path)
-    file = tmp_path / "checkpoints" / "last.ckpt"
-    content, _ = storage.read(file)
-    content["config"]["recurrence"] = "triton"
-    storage.write(file, content)
-    monkeypatch.setattr("src.recurrence.missing", {"triton": "there is no GPU here", "fused": None}.get)
-    keys = ["experiment=smoke", f"resume={tmp_path}", "trainer.max_steps=80"]
-    (problem,) = check(compose(*keys))
-    assert problem.startswith("recurrence=triton: ") and "recurrence=fused or reference" in problem
-    assert check(compose(*keys, "recurrence=fused")) == []
-
-
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
@@ -350,7 +324,6 @@ def peak(*more):
 import resource
 from pathlib import Path
 from src.run import run
-from src.rundir import RunDirectory
 from tests.conftest import compose
 run(compose(*{[*KEYS_OF_ALL, *more]!r}), Path({folder!r}))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -27,6 +27,8 @@ def evaluation_configuration(saved: DictConfig, overrides: Sequence[str]) -> tup
     Raises:
         ConfigurationError: keys that an evaluation does not have, values that cannot be, or no lengths.
     """
+    from src.recurrence import fitting
+
     if not hydra.utils.get_class(saved.task._target_).graded:  # type: ignore[attr-defined]
         raise ConfigurationError([f"{saved.task.name}: its answers are neither right nor wrong"])
     cfg = saved.copy()
@@ -34,6 +36,7 @@ def evaluation_configuration(saved: DictConfig, overrides: Sequence[str]) -> tup
     cfg.resume = None
     cfg.pop("curriculum", None)
     cfg.trainer.accelerator = "cpu"
+    cfg.recurrence = fitting(cfg.recurrence)
     known = [f"task.{name}" for name in cfg.task if name not in FIXED] + [*FURTHER]
     lengths: list[Any] = []
     problems: list[str] = []

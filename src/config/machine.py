@@ -50,17 +50,21 @@ def machine_problems(cfg: DictConfig) -> list[str]:
 
 
 def recurrence_problems(cfg: DictConfig) -> list[str]:
-    """A backend that there is not, or not here."""
-    from src.recurrence import AUTO, BACKENDS, FUSED, REFERENCE, missing
+    """A backend that there is not, or not here; of a run that goes on, with the key that lets it do so."""
+    from src.recurrence import AUTO, BACKENDS, REFERENCE, missing
 
     name = cfg.recurrence
-    if name == AUTO and isinstance(cfg.resume, str):
+    goes_on = name == AUTO and isinstance(cfg.resume, str)
+    if goes_on:
         name = configuration(RunDirectory(cfg.resume)).get("recurrence", AUTO)
     if name == AUTO:
         return []
     if name not in BACKENDS:
         return [f"recurrence={name}: must be {' or '.join([AUTO, *BACKENDS])}"]
     reason = missing(name)
-    if reason is not None and cfg.recurrence == AUTO:
-        reason += f"; {cfg.resume} goes on here with another one, recurrence={FUSED} or {REFERENCE}"
-    return [] if reason is None else [f"recurrence={name}: {reason}"]
+    other = f"recurrence={REFERENCE}" if BACKENDS[name].device == "cpu" else "trainer.accelerator=cpu"
+    if reason is None or (goes_on and BACKENDS[name].device == "cuda" and cfg.trainer.accelerator == "cpu"):
+        return []
+    if goes_on:
+        reason += f"; with {other} {cfg.resume} goes on here, and rounds in another way from there on"
+    return [f"recurrence={name}: {reason}"]

@@ -101,6 +101,12 @@ def of_device(device: torch.device) -> list[str]:
     return [name for name, backend in BACKENDS.items() if backend.device in (None, device.type)]
 
 
+def fitting(name: str, device: torch.device = CPU) -> str:
+    """This name where it stands for a backend made for the device, else ``auto``: so that what trained on a GPU may be
+    looked at, or go on, without one."""
+    return name if name in of_device(device) else AUTO
+
+
 def applies(name: str, cell: Cell, device: torch.device) -> bool:
     """Whether this name, or ``auto``, stands for a backend made for this device that can be had and runs the cell."""
     own = {each: backend for each, backend in BACKENDS.items() if backend.device == device.type}
