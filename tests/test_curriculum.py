@@ -535,8 +535,9 @@ def test_a_report_of_a_curriculum_has_its_table_and_figure(tmp_path, whole, caps
     assert "against updates." in page and page.index("longest length that each") < page.index("Share of replicas")
 
 
-def test_lengths_do_not_grow_in_a_curriculum_of_one_stage(tmp_path):
-    train(tmp_path / "run", "curriculum.first=null", "trainer.max_steps=50")
+@pytest.mark.parametrize("first", ["null", "16"])
+def test_lengths_do_not_grow_in_a_curriculum_of_one_stage(tmp_path, first):
+    train(tmp_path / "run", f"curriculum.first={first}", "trainer.max_steps=50")
     assert whose_lengths_grow(collect([tmp_path])) == []
     report([tmp_path / "run"], tmp_path)
     assert not (tmp_path / "reach.csv").exists()

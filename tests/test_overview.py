@@ -136,7 +136,7 @@ def test_how_far_both_came_whose_lengths_grow(place):
     assert reach(found) is None
     first = found.one[0]
 
-    def side(updates, *passed):
+    def side(updates, *passed, status="budget"):
         """A replica for each dict of updates and the length passed then."""
         rows = [
             {"seed": seed, "step": step, "length": 50, "reached": own.get(step, math.nan)}
@@ -146,7 +146,7 @@ def test_how_far_both_came_whose_lengths_grow(place):
         made = []
         for seed, own in enumerate(passed):
             last = max(own.values(), default=math.nan)
-            outcome = first.outcome | {"seed": seed, "updates": updates, "reached": last}
+            outcome = first.outcome | {"seed": seed, "updates": updates, "reached": last, "status": status}
             made.append(type(first)(first.config, outcome, pd.DataFrame(rows), first.source))
         return made
 
@@ -155,6 +155,17 @@ def test_how_far_both_came_whose_lengths_grow(place):
     far = reach(found)
     assert (far.updates, far.one, far.other) == (30, [60, 50, 0, 70, 0], [50, 55, 0, 65, 50])
     assert (far.test.for_one, far.test.for_other) == (2, 2) and far.test.p == 1 and "sign test" in far.test.name
+    found.other = side(20, {10: 50}, {}, {}, {}, {}, status="diverged")
+    far = reach(found)
+    assert (far.updates, far.one) == (40, [90, 50, 0, 70, 80]), "who diverged could not go on"
+    found.other[4].outcome |= {"status": "interrupted", "updates": 20}
+    assert reach(found).updates == 20
+    found.one = side(25, {20: 60}, {25: 100}, {}, {}, {}, status="solved")  # 25: in the test at the end
+    found.other = side(30, {}, {}, {}, {}, {}, status="solved")
+    far = reach(found)
+    assert (far.updates, far.one) == (30, [60, 100, 0, 0, 0]), "all have ended"
+    found.one = side(40, {10: 50, 20: 60, 40: 90}, {20: 50}, {}, {30: 70}, {40: 80})
+    found.other = side(30, {10: 50}, {10: 50, 30: 55}, {}, {10: 60, 20: 65}, {30: 50})[::-1]
     found.paired = ""
     far = reach(found)
     assert (far.test.for_one, far.test.for_other) == (10, 11) and "Mann-Whitney" in far.test.name

@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 from src.results.collect import Replica, by_config
 from src.results.comparison import NAMED, differing, labels, paired
 from src.results.missing import missing
+from src.results.plots import against_length
 from src.results.rates import success_rate
 from src.results.reach import furthest, growing
 from src.results.style import words
@@ -72,9 +73,8 @@ def write_page(directory: Path, replicas: Sequence[Replica], figures: Sequence[s
 
 
 def caption(name: str, replicas: Sequence[Replica]) -> str:
-    """What a figure shows; that of success is against length only where there are several lengths."""
-    lengths = _values(replicas, "length")
-    return CAPTIONS[name].format(against="length in steps" if len(lengths) > 1 else "updates")
+    """What a figure shows."""
+    return CAPTIONS[name].format(against="length in steps" if against_length(replicas) else "updates")
 
 
 def question(replicas: Sequence[Replica]) -> str:

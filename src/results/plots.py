@@ -30,13 +30,18 @@ MOST_DOTS = 300
 """Checks of one line in one panel that get a dot each."""
 
 
+def against_length(replicas: Sequence[Replica]) -> bool:
+    """Whether success is drawn against length: in some panel there are several."""
+    return any(len({replica.outcome["length"] for replica in inside}) > 1 for inside in panels(replicas).values())
+
+
 def success_rate(replicas: Sequence[Replica]) -> Figure:
     """Success rate against length with Wilson's 95 % intervals: a row per task, a panel per cell, a line per method.
 
     Where each panel has one length, against updates: the share of replicas that have solved the task by then.
     """
     inside = panels(replicas)
-    several = any(len({replica.outcome["length"] for replica in together}) > 1 for together in inside.values())
+    several = against_length(replicas)
     lines = Lines(replicas)
     tasks = sorted({task for task, _ in inside})
     cells = sorted({cell for _, cell in inside})

@@ -8,6 +8,7 @@ from typing import Any
 from src.intervals import wilson
 from src.results.collect import Config, Replica, by_config
 from src.results.reach import furthest, growing
+from src.rundir import ENDED
 
 SAME_DATA = "task."
 """What the keys begin with that decide which sequences a seed sees."""
@@ -53,7 +54,7 @@ class Reach:
     """How far the replicas of both sides came whose lengths grow.
 
     Args:
-        updates: as many as both sides made.
+        updates: as many as all made who had neither solved the task nor diverged.
         one, other: the longest length that each replica had passed by then; 0: none.
         test: whether one side came farther.
     """
@@ -138,7 +139,7 @@ def reach(comparison: Comparison) -> Reach | None:
     sides = [sorted(side, key=_seed) for side in (comparison.one, comparison.other)]
     if any(len(growing(side)) < len(side) for side in sides):
         return None
-    updates = min(max(int(replica.outcome["updates"]) for replica in side) for side in sides)
+    updates = _made_by_all([*sides[0], *sides[1]])
     one, other = ([furthest(replica, updates) for replica in side] for side in sides)
     if comparison.paired:
         signs = [(mine > their) - (their > mine) for mine, their in zip(one, other, strict=True)]
@@ -149,6 +150,12 @@ def reach(comparison: Comparison) -> Reach | None:
     behind = sum(mine < their for mine in one for their in other)
     test = PairTest("farther, each with each (Mann-Whitney)", ahead, behind, float(mannwhitneyu(one, other).pvalue))
     return Reach(updates, one, other, test)
+
+
+def _made_by_all(replicas: Sequence[Replica]) -> int:
+    """Updates that all have made who could make more; where nobody could, as many as somebody has made."""
+    made = [(replica.outcome["status"] in ENDED, int(replica.outcome["updates"])) for replica in replicas]
+    return min((updates for ended, updates in made if not ended), default=max(updates for _, updates in made))
 
 
 def _seed(replica: Replica) -> int:
