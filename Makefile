@@ -66,7 +66,7 @@ test-slurm: $(READY)  ## Sweeps through a real Slurm of one node, where it is in
 
 COUNTS := .pytest_cache/faults.jsonl
 
-test-faults: $(READY)  ## Full disks, kills, damaged files, odd configurations: 20 minutes, and docs/faults.md anew
+test-faults: $(READY)  ## Full disks, kills, damaged files, odd configurations: 20 to 30 minutes, and docs/faults.md anew
 	@mkdir -p $(dir $(COUNTS)) && rm -f $(COUNTS)
 	FAULTS=full FAULTS_COUNTS=$(COUNTS) OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 tests/faults $(ARGS)
 	$(BIN)/python -m tests.faults.table $(COUNTS) > docs/faults.md

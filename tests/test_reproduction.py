@@ -221,8 +221,17 @@ def test_what_is_said_of_forty_five_other_seeds():
     far = [reached("reach_many", {"run": run}, 100_000) for run in ("alpha_12", "msgd_c")]
     assert "All 45 seeds came farther with Ω" in text and (far[0] > far[1]).all() and len(far[0]) == 45
     soon = int((solved <= 77_500).sum())
-    p = words.probability(fisher_exact([[10, 0], [soon, 45 - soon]]).pvalue)
-    assert f"By 77 500 updates {soon} of them" in text and f"(Fisher's exact test, p = {p})" in text
+    assert f"after 77 500 updates, {soon} of these 45 had" in text
+    looked = words.of(words.read("reach_many", "clocks"), run="alpha_12", length=1000)
+    wrong = [
+        words.fraction(100 * error) for error in (with_omega.loc[solved.index, "error"].mean(), looked["error"].mean())
+    ]
+    assert f"wrong in {wrong[0]} % of the 10 000" in text and f"and in {wrong[1]} % of 400 others" in text
+    passed = words.of(words.read("reach_many", "passed"), run="msgd_c").dropna(subset=["length"])
+    late = passed.groupby("seed")["updates"].max() > 90_000
+    assert (
+        f"{late.sum()} of its {len(late)} networks that passed a length at all passed one after update 90 000" in text
+    )
     small, large = (reached("reach_batch", {"run": run}, 20_000) for run in (10, 40))
     assert "five came farther with 40 than with 10, and two less far" in text
     assert ((large > small).sum(), (large < small).sum()) == (5, 2)
@@ -232,14 +241,20 @@ def test_what_is_said_of_the_clocks_of_forty_five_other_seeds():
     text = text_of("docs/reach.md")
     every = words.read("reach_many", "clocks")
     without, with_omega = (words.of(every, run=run).set_index("seed") for run in ("msgd_c", "alpha_12"))
-    bounds = [f"{own['spectral_radius'].min():.2f}–{own['spectral_radius'].max():.2f}" for own in (without, with_omega)]
-    assert (
-        f"{len(without)} without Ω passed a length by 73 728 updates. Their ρ is {bounds[0]}, and {bounds[1]}" in text
-    )
+    bounds = [f"{own['spectral_radius'].min():.2f}–{own['spectral_radius'].max():.2f}" for own in (with_omega, without)]
+    assert f"ρ is {bounds[0]} with Ω and {bounds[1]} without" in text
     later = with_omega["right_early"][without.index] - without["right_early"]
-    assert (
-        f"{(later > 0).sum()} of these {len(later)} seeds are right earlier with Ω, {(later < 0).sum()} without" in text
-    )
+    told = f"{(later > 0).sum()} of these {len(later)} seeds are right earlier with Ω, {(later < 0).sum()} without"
+    assert told in text
+    rank = spearmanr(with_omega["length"], with_omega["quarter_turn"])
+    assert f"{words.fraction(rank.statistic).replace('-0', '−')} (p = {words.probability(rank.pvalue)})" in text
+    arrived = with_omega["length"] == 1000
+    turns = with_omega["quarter_turn"]
+    assert "the six others turn more slowly" in text and turns[~arrived].median() > turns[arrived].median()
+    assert (~arrived).sum() == 6
+    least, most = 1 / without["gradient"].min(), without["gradient"].max()
+    assert f"a {least:.0f}th of that at the end, and seven times" in text and round(most) == 7
+    assert ((without["gradient"] < 1 / 60) | (without["gradient"] > 5)).sum() == 2
 
 
 def test_what_is_said_of_lengths_close_to_a_thousand():
