@@ -232,9 +232,21 @@ def test_what_is_said_of_forty_five_other_seeds():
     assert (
         f"{late.sum()} of its {len(late)} networks that passed a length at all passed one after update 90 000" in text
     )
-    small, large = (reached("reach_batch", {"run": run}, 20_000) for run in (10, 40))
+
+
+def test_what_is_said_of_batches():
+    text = text_of("docs/reach.md")
+    small, large = (reached("reach_batch", {"run": run}, 20_000) for run in ("10", "40"))
     assert "five came farther with 40 than with 10, and two less far" in text
     assert ((large > small).sum(), (large < small).sum()) == (5, 2)
+    small = reached("reach_batch", {"run": "10_far"}, 60_000)
+    large = reached("reach_alpha", {"run": "alpha_12"}, 60_000)
+    assert "none came farther and nine less far" in text
+    assert ((small > large).sum(), (small < large).sum()) == (0, 9)
+    p = words.probability(wilcoxon((large - small).to_numpy()).pvalue)
+    assert f"(paired Wilcoxon test, p = {p})" in text
+    assert "One had solved 1 000 steps by then, and six with 20" in text
+    assert ((small == 1000).sum(), (large == 1000).sum()) == (1, 6)
 
 
 def test_what_is_said_of_the_clocks_of_forty_five_other_seeds():
