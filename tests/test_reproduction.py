@@ -234,6 +234,13 @@ def test_what_is_said_of_forty_five_other_seeds():
     )
 
 
+def test_what_is_said_of_rates_without_omega():
+    without = pd.concat([reached("reach_rates", {"run": run}, 20_000) for run in (0.0003, 0.001, 0.003)])
+    median = reached("reach_batch", {"run": "20"}, 20_000).median()
+    assert "None of these 21 networks comes as far as the median with Ω, 199." in text_of("docs/reach.md")
+    assert len(without) == 21 and without.max() < median == 199
+
+
 def test_what_is_said_of_batches():
     text = text_of("docs/reach.md")
     small, large = (reached("reach_batch", {"run": run}, 20_000) for run in ("10", "40"))

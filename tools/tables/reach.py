@@ -165,6 +165,14 @@ def reach_batch() -> list[str]:
     return markdown(["sequences a batch", *(f"longest length by {each:,} updates" for each in budgets)], rows)
 
 
+def reach_rates() -> list[str]:
+    """How far seven replicas came without Ω at each learning rate, and with it at one."""
+    without = read("reach_rates", "passed")
+    rows = [[f"MSGD-C, {float(run):g}", _furthest(own, 20_000)] for run, own in without.groupby("run", sort=True)]
+    rows.append(["MSGD-CR, α = 12, 0.001", _furthest(of(read("reach_batch", "passed"), run="20"), 20_000)])
+    return markdown(["learning rate at 50 steps", "longest length of seeds 20–26 by 20,000 updates"], rows)
+
+
 LOOKED_AT = {
     "msgd_c": "MSGD-C, seeds 0–9",
     "far": "α = 4, seeds 10–19",
@@ -243,6 +251,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "reach_far": reach_far,
     "reach_many": reach_many,
     "reach_batch": reach_batch,
+    "reach_rates": reach_rates,
     "reach_tasks": reach_tasks,
     "reach_starts": reach_starts,
     "reach_control": reach_control,
