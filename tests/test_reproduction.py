@@ -206,7 +206,7 @@ def test_what_is_said_of_forty_five_other_seeds():
     solved = with_omega["solved_at"].dropna()
     assert "39 of 45 have solved 1 000 steps" in text and (len(solved), len(with_omega)) == (39, 45)
     assert f"the first after {words.thousands(solved.min())}" in text
-    assert f"It took {with_omega['seconds'].max():.0f} seconds" in text
+    assert f"The run took {with_omega['seconds'].max():.0f} seconds" in text
     others = with_omega[with_omega["solved_at"].isna()]["reached"]
     assert f"had passed {others.min():.0f} to {others.max():.0f}" in text
     passed = words.of(words.read("reach_many", "passed"), run="alpha_12")
@@ -217,7 +217,8 @@ def test_what_is_said_of_forty_five_other_seeds():
     assert "four of them passed a length after update 84 000 still" in text and (last.iloc[2:] > 84_000).sum() == 4
     assert without["solved_at"].isna().all() and len(without) == 45
     first, second = without["reached"].sort_values(ascending=False)[:2]
-    assert f"one has passed {first:.0f}, the next {second:.0f}" in text
+    assert f"one has passed {first:.0f}, the next {second:.0f}, and three not even 50" in text
+    assert without["reached"].isna().sum() == 3
     far = [reached("reach_many", {"run": run}, 100_000) for run in ("alpha_12", "msgd_c")]
     assert "All 45 seeds came farther with Ω" in text and (far[0] > far[1]).all() and len(far[0]) == 45
     soon = int((solved <= 77_500).sum())
@@ -239,6 +240,20 @@ def test_what_is_said_of_rates_without_omega():
     median = reached("reach_batch", {"run": "20"}, 20_000).median()
     assert "None of these 21 networks comes as far as the median with Ω, 199." in text_of("docs/reach.md")
     assert len(without) == 21 and without.max() < median == 199
+
+
+def test_what_is_said_of_one_length():
+    text = text_of("docs/reach.md")
+    every = words.read("reach_control", "replicas").set_index("run")
+    falling = every[every["length"] >= 200].drop(index="200_constant")
+    better = (100 * falling["error"][falling["error"] < 0.73]).round().sort_values()
+    assert "wrong in 53 and 67 %" in text and better.tolist() == [53, 67] and set(better.index) == {"200"}
+    others = (100 * falling["error"][falling["error"] >= 0.73]).round()
+    assert "guess: 74 to 76 %" in text and (others.min(), others.max()) == (74, 76)
+    first, last = (words.thousands(bound) for bound in every.loc["100_constant", "solved_at"].agg(["min", "max"]))
+    assert f"all five learn 100 steps, after {first} to {last} updates" in text
+    assert every.loc["100_constant", "solved"].all()
+    assert "at 200 all guess" in text and (every.loc["200_constant", "error"] > 0.73).all()
 
 
 def test_what_is_said_of_batches():

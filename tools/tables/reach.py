@@ -1,6 +1,6 @@
 """Tables of networks whose lengths grow."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
@@ -224,13 +224,22 @@ def reach_starts() -> list[str]:
 def reach_control() -> list[str]:
     """Of five replicas that learn one length from the beginning, and of the same seeds whose lengths grow."""
     alone = read("reach_control", "replicas")
+    constant = alone["run"].astype(str).str.endswith("_constant")
     passed = read("reach", "passed")
     growing = _reached(of(passed[passed["seed"] <= 4], run="msgd_cr"))
     lengths = sorted(alone["length"].unique())
-    of_one = [f"{own['solved'].sum()} of {len(own)}" for own in (alone[alone["length"] == each] for each in lengths)]
-    of_many = [f"{sum(each >= length for each in growing)} of 5" for length in lengths]
-    head = ["steps", *(f"{length}" for length in lengths)]
-    return markdown(head, [["one length from the beginning", *of_one], ["growing from 50", *of_many]])
+    rows = [
+        ["one length from the beginning", *_solved(alone[~constant], lengths)],
+        ["the same, learning rate as at 50 steps", *_solved(alone[constant], lengths)],
+        ["growing from 50", *(f"{sum(each >= length for each in growing)} of 5" for length in lengths)],
+    ]
+    return markdown(["steps", *(f"{length}" for length in lengths)], rows)
+
+
+def _solved(replicas: pd.DataFrame, lengths: Sequence[int]) -> list[str]:
+    """How many of the replicas of each length have solved the task."""
+    alike = [replicas[replicas["length"] == length] for length in lengths]
+    return [f"{own['solved'].sum()} of {len(own)}" if len(own) else NOT_RUN for own in alike]
 
 
 def _reached(passed: pd.DataFrame, budget: int = BUDGET) -> list[float]:
