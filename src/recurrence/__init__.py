@@ -66,6 +66,7 @@ __all__ = [
     "combine",
     "descend",
     "fitting",
+    "fitting",
     "learn",
     "linear",
     "missing",
