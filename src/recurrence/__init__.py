@@ -66,7 +66,6 @@ __all__ = [
     "combine",
     "descend",
     "fitting",
-    "fitting",
     "learn",
     "linear",
     "missing",
