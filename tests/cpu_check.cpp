@@ -142,15 +142,14 @@ std::vector<Floats> descended(Index R, Index H, Index B, bool lstm, Index thread
     Floats gradient(R * P), rate(R, 1), most(R, 1), alpha(R, 1);
     for (Index r = 0; r < R; r++) most[r] = r % 2 ? INFINITY : .1f;
     std::vector<int8_t> symbols(N * R * T * B);
-    std::vector<Index> classes(N * R * B), steps(N), length(N * R), form(R, SQUARED);
+    std::vector<Index> classes(N * R * B), length(N * R), form(R, SQUARED);
     for (int8_t& one : symbols) one = static_cast<int8_t>(draws() % I);
     for (Index& one : classes) one = static_cast<Index>(draws() % O);
     std::vector<const void*> x(N), target(N);
     for (Index n = 0; n < N; n++) {
-        steps[n] = T - n % 2;
         x[n] = symbols.data() + n * R * T * B;
         target[n] = classes.data() + n * R * B;
-        for (Index r = 0; r < R; r++) length[n * R + r] = std::max<Index>(0, steps[n] - r);
+        for (Index r = 0; r < R; r++) length[n * R + r] = std::max<Index>(0, T - n % 2 - r);
     }
     std::vector<int32_t> activation(R, TANH);
     Call c{};
@@ -165,7 +164,7 @@ std::vector<Floats> descended(Index R, Index H, Index B, bool lstm, Index thread
     for (Index* next : {&c.W_next, &c.W_in_next, &c.b_next, &c.W_out_next, &c.b_out_next}) *next = P;
     for (Index* next : {&c.dW_next, &c.dW_in_next, &c.db_next, &c.dW_out_next, &c.db_out_next}) *next = P;
     Descent d{};
-    d.updates = N, d.P = P, d.T = steps.data(), d.length = length.data(), d.x = x.data(), d.target = target.data();
+    d.updates = N, d.P = P, d.length = length.data(), d.x = x.data(), d.target = target.data();
     d.theta = out[0], d.gradient = gradient, d.rate = rate, d.most = most;
     d.losses = out[1], d.omega = out[2], d.norm = out[3];
     if (descend(&c, &d) != N) std::printf("not all updates were made\n"), std::exit(1);
