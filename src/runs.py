@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 from collections.abc import Sequence
 from math import isnan
 from pathlib import Path
@@ -84,4 +85,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader such as head may go at any time
     main()

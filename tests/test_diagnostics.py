@@ -11,6 +11,7 @@ from src import recurrence
 from src.directions import Omega
 from src.network import Network
 from src.population import checkpoint
+from src.results.run_plots import temporal_gradients
 from src.run import run
 from src.training.measure import jacobians, measure
 from tasks.batch import collate
@@ -162,6 +163,18 @@ def test_figures_go_to_tensorboard(tmp_path):
         *events.Tags()["scalars"]
     }
     assert [image.step for image in events.Images("diag/temporal_gradient")] == [0, 10, 20]
+
+
+def test_a_bound_of_hundreds_of_decades_hides_no_gradient():
+    """1e307, as the bound is after 600 steps of a trained network, is beyond what an axis may show."""
+    t = np.arange(600)
+    found = {"temporal_gradient": np.ones((2, 600)), "jacobian": np.full((2, 600), [[2.0], [3.0]])}
+    found["bound"] = np.stack([10.0 ** (307 - 0.5 * t), np.full(600, 5.0)])
+    figure = temporal_gradients(found, [0, 1])
+    figure.draw_without_rendering()
+    low, high = figure.axes[1].get_ylim()
+    assert 1 < low < 2 and 3 < high < 4
+    assert len(figure.axes[1].lines) == 4
 
 
 def test_who_left_is_measured_no_more(tmp_path):

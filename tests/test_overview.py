@@ -2,7 +2,10 @@
 
 import json
 import math
+import os
 import shutil
+import signal
+import subprocess
 import sys
 
 import pandas as pd
@@ -91,6 +94,15 @@ def test_src_runs(place, monkeypatch, capsys):
     status, _, err = runs_of(place, "nothing_of_that_name")
     assert status == 2 and err == f"error: nothing under {place} that is nothing_of_that_name\n"
     assert runs_of(ROOT / "results")[0] == 0
+
+
+def test_a_reader_that_goes_ends_src_runs_quietly(place):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "src.runs", "--json", str(place)]
+    ended = subprocess.run(command, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGPIPE, b"")
 
 
 def replicas_of(place, *names):

@@ -145,8 +145,8 @@ def reached(folder, run, budget):
 
 
 def test_what_is_said_of_a_heavier_omega():
-    """Seed by seed: by 40 000 updates, and of the ten that have solved 1 000 steps."""
-    text = text_of("docs/reach.md")
+    """Seed by seed, by 40 000 updates."""
+    text = text_of("docs/reach-settings.md")
     light = pd.concat([reached("reach", {"run": "msgd_cr"}, 40_000), reached("reach_far", {}, 40_000)])
     heavy = pd.concat([reached("reach_alpha", {"run": run}, 40_000) for run in ("alpha_12", "far_alpha_12")])
     assert light.index.tolist() == heavy.index.tolist() == list(range(20))
@@ -155,6 +155,10 @@ def test_what_is_said_of_a_heavier_omega():
     assert f"{farther} of the 20 seeds come farther" in text
     assert f"half of them passed {heavy.median():.0f} steps, and not {light.median():.0f}" in text
     assert f"paired Wilcoxon test over the 20 seeds, p = {p}" in text
+
+
+def test_what_is_said_of_ten_of_ten():
+    text = text_of("docs/reach.md")
     at = {run: of(folder, run=run)["solved_at"] for folder, run in (("reach", "msgd_cr"), ("reach_alpha", "alpha_12"))}
     light, heavy = (column.fillna(np.inf).to_numpy() for column in at.values())
     assert "Each of the ten seeds was sooner with α = 12." in text and (heavy < light).all()
@@ -169,7 +173,7 @@ def looked_at(run):
 
 
 def test_what_is_said_of_clocks():
-    text = text_of("docs/reach.md")
+    text = text_of("docs/clocks.md")
     twice = [looked_at(run) for run in ("far", "far_alpha_12")]
     last = pd.concat([second for _, second in twice])
     assert (
@@ -187,7 +191,7 @@ def test_what_is_said_of_clocks():
 
 
 def test_what_is_said_of_the_right_moment():
-    text = text_of("docs/reach.md")
+    text = text_of("docs/clocks.md")
     every = words.read("reach_alpha", "clocks")
     without, with_omega = (words.of(every, run=run).set_index("seed") for run in ("msgd_c", "alpha_12"))
     assert "at most 4 steps before the end" in text and (without["right_early"] <= 4).sum() == 9
@@ -257,7 +261,7 @@ def test_what_is_said_of_one_length():
 
 
 def test_what_is_said_of_batches():
-    text = text_of("docs/reach.md")
+    text = text_of("docs/reach-settings.md")
     small, large = (reached("reach_batch", {"run": run}, 20_000) for run in ("10", "40"))
     assert "five came farther with 40 than with 10, and two less far" in text
     assert ((large > small).sum(), (large < small).sum()) == (5, 2)
@@ -272,7 +276,7 @@ def test_what_is_said_of_batches():
 
 
 def test_what_is_said_of_the_clocks_of_forty_five_other_seeds():
-    text = text_of("docs/reach.md")
+    text = text_of("docs/clocks.md")
     every = words.read("reach_many", "clocks")
     without, with_omega = (words.of(every, run=run).set_index("seed") for run in ("msgd_c", "alpha_12"))
     bounds = [f"{own['spectral_radius'].min():.2f}–{own['spectral_radius'].max():.2f}" for own in (with_omega, without)]
@@ -300,7 +304,7 @@ def test_what_is_said_of_lengths_close_to_a_thousand():
     ]
     assert right.shape == (10, 61)
     assert sorted(longest) == [1, 2, 13, 16, 18, 19, 34, 41, 59, 59]
-    text = text_of("docs/reach.md")
+    text = text_of("docs/clocks.md")
     assert "eight of the ten are right (less than 1 % wrong) at 13 to 59 lengths in a row of the 61" in text
     assert right.sum(axis="columns")[[5, 6]].tolist() == [9, 9]
     far = errors.drop(columns=right.columns)

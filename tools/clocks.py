@@ -1,7 +1,7 @@
 """python -m tools.clocks NAME=RUN_DIR ...: how fast the clocks of networks turn whose lengths grow; rows of clocks.csv.
 
 A network of tanh units that has passed a length L often is a clock: what it has seen decides where on its round it is
-(docs/reach.md). Each replica is looked at with the parameters that passed L, on fresh sequences of L steps:
+(docs/clocks.md). Each replica is looked at with the parameters that passed L, on fresh sequences of L steps:
 
 pattern       the mean states of the four answers at a step, less the mean of these four
 quarter_turn  steps from the end back to the nearest one whose pattern has nothing in common with that at the end, as

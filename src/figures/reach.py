@@ -19,7 +19,10 @@ RESULTS = Path(__file__).resolve().parents[2] / "results"
 ALPHA = RESULTS / "reach_alpha"
 
 SINGLE_BUDGET = 100_000
-"""Updates of those that are trained at one length from the beginning."""
+"""Updates of those that are trained at one length from the beginning, with another start."""
+
+CONTROL_BUDGET = 300_000
+"""Updates of those that are trained at one length from the beginning, and else as those that grow."""
 
 TICKS = (50, 100, 200, 400, 700, 1000)
 AROUND = 30
@@ -75,6 +78,7 @@ def reach(command: str, results: Path = RESULTS) -> Figure:
     figure = Figure(figsize=(10.6, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     draw_single(right, rates_within(pd.read_csv(SINGLE), SINGLE_BUDGET))
+    draw_control(right, pd.read_csv(results / "reach_control" / "replicas.csv"))
     for number, (run, name) in enumerate(GROWING.items()):
         own = _passed(results, *run)
         draw_shares(right, own, f"{name}, growing,\n{_thousands(own)} updates", number)
@@ -170,6 +174,14 @@ def draw_single(axis: Axes, rates: pd.DataFrame) -> None:
         draw_rates(axis, line["length"] * 1.02 ** (number - 1), line, **look)
 
 
+def draw_control(axis: Axes, replicas: pd.DataFrame) -> None:
+    """Draws success rates of single lengths with the start, momentum and learning rates of those that grow."""
+    falling = replicas[~replicas["run"].astype(str).str.endswith("_constant")]
+    rates = rates_within(falling, CONTROL_BUDGET).sort_values("length")
+    look = {"color": "black", "marker": "x", "ls": ":", "label": "MSGD-CR, α = 4, single,\nthe same start"}
+    draw_rates(axis, rates["length"] * 1.02**2, rates, **look)
+
+
 def own_length_only(command: str, folder: Path = ALPHA) -> Figure:
     """Wrong answers at other lengths, of networks that have learned 1000 steps; each length close to it."""
     errors = pd.read_csv(folder / "evaluation.csv")
@@ -216,5 +228,5 @@ def clocks(command: str, folder: Path = ALPHA) -> Figure:
         _in_steps(axis.xaxis, (200, 400, 1000, 2000, 4000))
         axis.grid(alpha=0.3)
     radius.legend(frameon=False, fontsize=8, loc="center right")
-    caption = "Ten networks of each, with the parameters that passed that length. Updates and commits: docs/reach.md."
+    caption = "Ten networks of each, with the parameters that passed that length. Updates and commits: docs/clocks.md."
     return captioned(figure, caption, command)

@@ -70,14 +70,20 @@ def temporal_gradients(found: dict[str, np.ndarray], seeds: Sequence[int]) -> Fi
         for number, seed in enumerate(seeds):
             colour = COLOURS[number % len(COLOURS)]
             axis.plot(t, drawable(found[name][number]), color=colour, lw=1, label=f"seed {seed}")
-            if name == "jacobian":
-                axis.plot(t, drawable(found["bound"][number]), color=colour, lw=0.8, ls=":")
         axis.set(xlabel="step t", ylabel=label, yscale="log")
         axis.minorticks_off()
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.3)
     if has_jacobian:
+        _draw_bounds(axes[1], t, found["bound"])
         axes[1].set_title("dotted: the bound, (steepest slope x largest singular value) to the power T - t", fontsize=7)
     if len(seeds) <= len(COLOURS):
         axes[0].legend(frameon=False, fontsize=7)
     return figure
+
+
+def _draw_bounds(axis: Axes, t: np.ndarray, bounds: np.ndarray) -> None:
+    """Draws bounds RT as far as they are in sight: over a thousand steps they grow by hundreds of decades."""
+    axis.set_ylim(axis.get_ylim())
+    for number, bound in enumerate(bounds):
+        axis.plot(t, drawable(bound), color=COLOURS[number % len(COLOURS)], lw=0.8, ls=":")

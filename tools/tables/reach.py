@@ -222,24 +222,28 @@ def reach_starts() -> list[str]:
 
 
 def reach_control() -> list[str]:
-    """Of five replicas that learn one length from the beginning, and of the same seeds whose lengths grow."""
+    """Who learned one length from the beginning, and who came so far whose lengths grow, of ten or five replicas."""
     alone = read("reach_control", "replicas")
     constant = alone["run"].astype(str).str.endswith("_constant")
-    passed = read("reach", "passed")
-    growing = _reached(of(passed[passed["seed"] <= 4], run="msgd_cr"))
+    growing = of(read("reach", "passed"), run="msgd_cr")
     lengths = sorted(alone["length"].unique())
-    rows = [
-        ["one length from the beginning", *_solved(alone[~constant], lengths)],
-        ["the same, learning rate as at 50 steps", *_solved(alone[constant], lengths)],
-        ["growing from 50", *(f"{sum(each >= length for each in growing)} of 5" for length in lengths)],
-    ]
-    return markdown(["steps", *(f"{length}" for length in lengths)], rows)
+    rows = []
+    for budget in (BUDGET, 300_000):
+        came = _reached(growing, budget)
+        name = f"{budget:,} updates"
+        rows.append([f"one length from the beginning, {name}", *_solved(alone[~constant], lengths, budget)])
+        if budget == BUDGET:
+            rows.append([f"the same, learning rate as at 50 steps, {name}", *_solved(alone[constant], lengths, budget)])
+        counts = [sum(each >= length for each in came) for length in lengths]
+        rows.append([f"growing from 50, {name}", *(f"{count} of {len(came)}" for count in counts)])
+    return markdown(["steps", *map(str, lengths)], rows)
 
 
-def _solved(replicas: pd.DataFrame, lengths: Sequence[int]) -> list[str]:
-    """How many of the replicas of each length have solved the task."""
-    alike = [replicas[replicas["length"] == length] for length in lengths]
-    return [f"{own['solved'].sum()} of {len(own)}" if len(own) else NOT_RUN for own in alike]
+def _solved(replicas: pd.DataFrame, lengths: Sequence[int], budget: int) -> list[str]:
+    """How many of the replicas of each length had solved the task by then, of those with so large a budget."""
+    enough = replicas[replicas["trainer.max_steps"] >= budget]
+    alike = [enough[enough["length"] == length]["solved_at"] for length in lengths]
+    return [f"{(own <= budget).sum()} of {len(own)}" if len(own) else NOT_RUN for own in alike]
 
 
 def _reached(passed: pd.DataFrame, budget: int = BUDGET) -> list[float]:
