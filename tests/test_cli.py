@@ -13,7 +13,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
-from tests.commands import ended
+from tests.commands import ended, started
 from tests.conftest import METHODS, ROOT
 
 
@@ -138,22 +138,8 @@ def test_hydras_own_flags(tmp_path, flag, words):
 def test_interruptions_end_after_the_update_with_everything_written(tmp_path, signum, status, sweep):
     where = f"hydra.sweep.dir={tmp_path}" if sweep else f"hydra.run.dir={tmp_path}/0"
     arguments = ["-m", "optimizer=msgd,msgd_c"] if sweep else []
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "src.train",
-            *arguments,
-            where,
-            "task.length=20",
-            "replicas=2",
-            "success.check_every=100",
-        ],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    keys = [where, "task.length=20", "replicas=2", "success.check_every=100"]
+    process = started(*arguments, *keys, fresh=not sweep)
     folder = tmp_path / ("0_msgd" if sweep else "0")
     history = folder / "history.csv"
     deadline = time.monotonic() + 120

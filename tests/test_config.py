@@ -16,7 +16,7 @@ from src.config.keys import is_packable
 from src.config.memory import free_memory
 from src.config.need import estimate
 from src.config.overrides import diagnose
-from src.network import build_architecture
+from src.network import Network, build_architecture
 from src.run import run
 from tests.conftest import CELLS, EXPERIMENTS, METHODS, ROOT, SIMPLEX, TASKS, TORCH, WITHOUT_OMEGA, compose, is_refused
 
@@ -247,13 +247,14 @@ def test_every_cell_method_and_task(cell, method, task, tmp_path):
     if is_refused(cell, method):
         return
     keys = ["experiment=smoke", f"cell={cell}", f"optimizer={method}", f"task={task}", "task.length=12"]
-    population = run(compose(*keys, "trainer.max_steps=20"), tmp_path / "20")
+    cfg = compose(*keys, "trainer.max_steps=20", "callbacks.diagnostics.every=null")  # test_diagnostics has them
+    population = run(cfg, tmp_path)
     assert all(n == 20 or s == "solved" for n, s in zip(population.updates, population.status, strict=True))
     assert (population.last["error"] <= 1).all()
-    short = compose(*keys, "trainer.max_steps=1", "callbacks.diagnostics.every=null")
-    first = run(short, tmp_path / "1").parameters()
-    learned = ("W_out", "b_out") if cell == "echo_state" else tuple(first)
-    assert all((p != first[name]).any() == (name in learned) for name, p in population.parameters().items())
+    network = Network.start(build_architecture(cfg.cell), hydra.utils.instantiate(cfg.task), population.seeds)
+    start = dict(network.named_parameters())
+    learned = ("W_out", "b_out") if cell == "echo_state" else tuple(start)
+    assert all((p != start[name]).any() == (name in learned) for name, p in population.parameters().items())
 
 
 def test_a_population_that_does_not_fit_is_refused_with_what_does(monkeypatch):

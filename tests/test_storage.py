@@ -2,7 +2,6 @@
 
 import errno
 import signal
-import subprocess
 import sys
 import time
 
@@ -18,7 +17,8 @@ from src.population import checkpoint
 from src.run import run
 from src.rundir import RunDirectory, write_table
 from src.trained import load_population
-from tests.conftest import ROOT, compose
+from tests.commands import started
+from tests.conftest import compose
 
 CONTENT = {"state_dict": {"W": torch.arange(600.0)}, "config": {"seed": 3}, "number": 1}
 KEYS = ["experiment=smoke", "replicas=2", "callbacks.diagnostics.every=null", "success.check_every=10", "block=3"]
@@ -213,19 +213,19 @@ def test_killed_at_any_moment_it_goes_on_bit_for_bit(tmp_path):
     keys = [*SLOW, "task.length=10"]
     run(compose(*keys), tmp_path / "whole")
     directory = tmp_path / "killed"
-    command = [sys.executable, "-m", "src.train", *keys, f"hydra.run.dir={directory}"]
+    command = [*keys, f"hydra.run.dir={directory}"]
     draws = np.random.default_rng(0)
     for kill in range(2):
         before = written_at(directory)
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = started(*command)
         while process.poll() is None and written_at(directory) == before:
             time.sleep(0.01)
         if kill < 1:
             time.sleep(draws.uniform(0, 0.4))
             process.send_signal(signal.SIGKILL)
-        error = process.communicate()[1].decode()
+        error = process.communicate()[1]
         assert process.returncode == (-signal.SIGKILL if kill < 1 else 0), error
-        command = [sys.executable, "-m", "src.train", f"resume={directory}"]
+        command = [f"resume={directory}"]
     whole, rest = parameters(tmp_path / "whole"), parameters(directory)
     assert all(torch.equal(whole[name], rest[name]) for name in whole)
     folders = (tmp_path / "whole", directory)

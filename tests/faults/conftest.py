@@ -8,17 +8,17 @@ import torch
 
 from src.population import checkpoint
 from src.rundir import RunDirectory
+from tests import commands
 from tests.faults.server import Ended, Server
 
 
 @pytest.fixture(scope="session")
 def server():
     """One process for all tests; skipped where there is no C compiler for the shim."""
-    found = Server.start()
+    found = commands.server()
     if isinstance(found, str):
         pytest.skip(found)
-    yield found
-    found.close()
+    return found
 
 
 def state(directory: Path) -> tuple[dict[str, torch.Tensor], list[pd.DataFrame]]:

@@ -20,6 +20,7 @@ import time
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITE, SYNC, RENAME, CREATE, REMOVE, ALLOCATE = 1, 2, 4, 8, 16, 32
@@ -50,6 +51,41 @@ class Ended:
     seconds: float
 
 
+class Running:
+    """A command that runs on in a child of the server; what a test needs of ``subprocess.Popen``."""
+
+    def __init__(self, server: "Server", pid: int, files: tuple[Path, Path]) -> None:
+        self.server = server
+        self.pid = pid
+        self.files = files
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Its status, None while it runs."""
+        if self.returncode is None:
+            self.returncode = self.server.ask(poll=self.pid)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Sends it a signal; once it has ended this does nothing."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def communicate(self, timeout: float = 300.0) -> tuple[str, str]:
+        """What it has written to standard output and error, when it has ended.
+
+        Raises:
+            TimeoutError: it has not.
+        """
+        deadline = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"process {self.pid}")
+            time.sleep(0.02)
+        out, err = (file.read_text(errors="replace") for file in self.files)
+        return out, err
+
+
 class Server:
     """A process with everything imported."""
 
@@ -70,21 +106,39 @@ class Server:
         command = [sys.executable, "-m", "tests.faults.server", str(shim)]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, text=True)
+        self.begun = 0
 
     def run(
-        self, *arguments: str, module: str = "src.train", fault: Fault | None = None, kill: float | None = None
+        self,
+        *arguments: str,
+        module: str = "src.train",
+        fault: Fault | None = None,
+        kill: float | None = None,
+        path: Path | None = None,
     ) -> Ended:
         """Runs ``python -m module arguments``.
 
         Args:
             fault: what goes wrong.
             kill: seconds after which it is killed.
+            path: a folder of modules of one's own.
         """
-        request = {"module": module, "arguments": arguments, "fault": fault and asdict(fault), "kill": kill}
+        request = {"module": module, "arguments": arguments, "fault": fault and asdict(fault)}
+        return Ended(**self.ask(**request, kill=kill, path=path and str(path)))
+
+    def begin(self, *arguments: str, module: str = "src.train") -> Running:
+        """Begins ``python -m module arguments``."""
+        self.begun += 1
+        files = [Path(self.folder.name) / f"{self.begun}.{name}" for name in ("out", "err")]
+        pid = self.ask(module=module, arguments=arguments, fault=None, files=[str(file) for file in files])
+        return Running(self, pid, (files[0], files[1]))
+
+    def ask(self, **request: object) -> Any:
+        """The answer to a request."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
-        return Ended(**json.loads(self.process.stdout.readline()))
+        return json.loads(self.process.stdout.readline())
 
     def close(self) -> None:
         """Ends the process."""
@@ -103,23 +157,43 @@ def serve(shim: ctypes.CDLL) -> None:
     """Answers requests until there are no more."""
     for line in sys.stdin:
         request = json.loads(line)
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            begun = time.monotonic()
-            reading, writing = os.pipe()
-            child = os.fork()
-            if child == 0:
-                os.close(reading)
-                _run(request, shim, out.fileno(), err.fileno(), writing)
-            os.close(writing)
-            status = _wait(child, reading, request["kill"])
-            counted = os.read(reading, 100)
+        if "poll" in request:
+            child, status = os.waitpid(request["poll"], os.WNOHANG)
+            answer = os.waitstatus_to_exitcode(status) if child else None
+        elif "files" in request:
+            answer = _begin(request, shim)
+        else:
+            answer = asdict(_end(request, shim))
+        print(json.dumps(answer), flush=True)
+
+
+def _begin(request: dict, shim: ctypes.CDLL) -> int:
+    """Begins a command; its process."""
+    child = os.fork()
+    if child == 0:
+        out, err = (os.open(file, os.O_CREAT | os.O_WRONLY | os.O_APPEND) for file in request["files"])
+        _run(request, shim, out, err, os.open(os.devnull, os.O_WRONLY))
+    return child
+
+
+def _end(request: dict, shim: ctypes.CDLL) -> Ended:
+    """Runs a command to its end."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        begun = time.monotonic()
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
             os.close(reading)
-            texts = []
-            for file in (out, err):
-                file.seek(0)
-                texts.append(file.read().decode(errors="replace"))
-        ended = Ended(status, *texts, int(counted or 0), time.monotonic() - begun)
-        print(json.dumps(asdict(ended)), flush=True)
+            _run(request, shim, out.fileno(), err.fileno(), writing)
+        os.close(writing)
+        status = _wait(child, reading, request["kill"])
+        counted = os.read(reading, 100)
+        os.close(reading)
+        texts = []
+        for file in (out, err):
+            file.seek(0)
+            texts.append(file.read().decode(errors="replace"))
+    return Ended(status, texts[0], texts[1], int(counted or 0), time.monotonic() - begun)
 
 
 def _wait(child: int, reading: int, kill: float | None) -> int:
@@ -138,6 +212,8 @@ def _run(request: dict, shim: ctypes.CDLL, out: int, err: int, writing: int) -> 
     os.dup2(out, 1)
     os.dup2(err, 2)
     sys.argv = [request["module"], *request["arguments"]]
+    if request.get("path"):
+        sys.path.insert(0, request["path"])
     status = 0
     fault = request["fault"]
     if fault:
