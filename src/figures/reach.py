@@ -98,8 +98,9 @@ def reach(command: str, results: Path = RESULTS) -> Figure:
     right.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     caption = (
         "Temporal order, 50 tanh units, ten seeds (0-9), 95 % intervals. Growing: spectral start, momentum.\n"
-        "Single, points set apart a little: smart start, no momentum, α = 4, one length from the beginning, "
-        f"{SINGLE_BUDGET // 1000} 000 updates. Commits: results/README.md."
+        "Single, points set apart a little: one length from the beginning, α = 4; coloured: smart start, no momentum, "
+        f"{SINGLE_BUDGET // 1000} 000 updates;\nblack: start, momentum and learning rates of those that grow, "
+        f"{CONTROL_BUDGET // 1000} 000 updates. Commits: results/README.md."
     )
     return captioned(figure, caption, command)
 
@@ -178,8 +179,8 @@ def draw_control(axis: Axes, replicas: pd.DataFrame) -> None:
     """Draws success rates of single lengths with the start, momentum and learning rates of those that grow."""
     falling = replicas[~replicas["run"].astype(str).str.endswith("_constant")]
     rates = rates_within(falling, CONTROL_BUDGET).sort_values("length")
-    look = {"color": "black", "marker": "x", "ls": ":", "label": "MSGD-CR, α = 4, single,\nthe same start"}
-    draw_rates(axis, rates["length"] * 1.02**2, rates, **look)
+    look = {"color": "black", "marker": "x", "ls": ":", "label": "MSGD-CR, single,\nstart as of those that grow"}
+    draw_rates(axis, rates["length"] * 1.05, rates, **look)
 
 
 def own_length_only(command: str, folder: Path = ALPHA) -> Figure:

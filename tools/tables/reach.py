@@ -19,13 +19,13 @@ WAYS = {
     "msgd_cr": "MSGD-CR, α = 4",
     "tenth_c": "MSGD-C, up to a tenth longer",
     "tenth": "MSGD-CR, α = 4, up to a tenth longer",
-    "further": "the same, back further",
+    "further": "MSGD-CR, α = 4, up to a tenth longer, back further",
     "no_search_m": "MSGD without search",
     "no_search_c": "MSGD-C without search",
     "no_search": "MSGD-CR, α = 4, without search",
     "no_momentum_c": "MSGD-C without momentum and search",
     "no_momentum": "MSGD-CR, α = 4, without momentum and search",
-    "growth_102": "the same, a fiftieth longer each time",
+    "growth_102": "MSGD-CR, α = 4, without momentum and search, a fiftieth longer",
 }
 """Runs of ten replicas, in words; all but heavy are in results/reach."""
 
@@ -178,8 +178,8 @@ LOOKED_AT = {
     "far": "α = 4, seeds 10–19",
     "far_alpha_12": "α = 12, seeds 10–19",
     "alpha_12": "α = 12, seeds 0–9",
-    "to_200_msgd_c": "MSGD-C, those who solve 200",
-    "to_200_alpha_12": "α = 12, those who solve 200",
+    "to_200_msgd_c": "MSGD-C, those that grew to 200",
+    "to_200_alpha_12": "α = 12, those that grew to 200",
 }
 """Runs whose networks' clocks were looked at."""
 
