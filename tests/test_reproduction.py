@@ -294,6 +294,11 @@ def test_what_is_said_of_one_length():
     assert "{} and {} updates;".format(*map(words.thousands, sorted(at_300["solved_at"].dropna()))) in text
     near = at_300["best_error"][at_300["solved_at"].isna()].min()
     assert "a third one was wrong in less than 3 % in its best test" in text and 0.02 < near < 0.03
+    at_400 = every.loc["400"]
+    (last,) = at_400["solved_at"].dropna()
+    assert f"At 400 it is one of ten, after {words.thousands(last)}; two others came down to 5 %" in text
+    best = at_400["best_error"][at_400["solved_at"].isna()].sort_values()
+    assert best.iloc[:2].round(2).tolist() == [0.05, 0.05] and best.iloc[2] > 0.5 and len(at_400) == 10
     later = every[every["length"] >= 600]
     assert "600 and 1 000 steps have had 60 000 updates and five seeds so far; all guess there" in text
     assert (later["updates"] == 60_000).all() and (later["error"] > 0.74).all() and len(later) == 10
