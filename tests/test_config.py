@@ -296,7 +296,7 @@ def test_the_memory_that_is_free(version, monkeypatch, tmp_path):
     assert free_memory() == 30 * 1024
 
 
-@pytest.mark.parametrize("keys", [["replicas=20", "task.length=300", "cell.hidden_size=100", "optimizer=adam"]])
+@pytest.mark.parametrize("keys", [["replicas=10", "task.length=200", "cell.hidden_size=100", "optimizer=adam"]])
 def test_the_estimate_is_of_the_size_of_what_is_taken(keys):
     """Largest resident size of a run, less that of a tiny one; the reference and torch's optimizer take the most."""
     cfg = compose(*KEYS_OF_ALL, *keys)

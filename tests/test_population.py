@@ -43,12 +43,12 @@ def unequal(mine, row, theirs, other):
     ],
 )
 def test_replicas_never_touch(tmp_path, cell, method, hidden):
-    """Law 1, bit for bit: seed 7 alone = the third of eight, at 1 and 2 threads, = the second of three."""
+    """Law 1, bit for bit: seed 7 alone, at 1 and 2 threads, = the third of eight = the second of three."""
     keys = [f"cell={cell}", f"optimizer={method}", f"cell.hidden_size={hidden}", "task.length=20", "task.max_length=24"]
     keys += ["trainer.max_steps=20", "success.check_every=10", "callbacks.diagnostics.every=null"]
     before, results = torch.get_num_threads(), {}
     try:
-        for threads, replicas, seed in ((1, 1, 7), (1, 3, 6), (1, 8, 5), (2, 1, 7), (2, 8, 5)):
+        for threads, replicas, seed in ((1, 1, 7), (1, 3, 6), (2, 1, 7), (2, 8, 5)):
             name = f"{threads}-{replicas}"
             population, parameters = train(
                 tmp_path, name, *keys, f"replicas={replicas}", f"seed={seed}", f"threads={threads}"
@@ -102,14 +102,14 @@ def test_replicas_never_touch_in_other_shapes(tmp_path, keys, hidden):
     step; torch's optimizers."""
     before, results = torch.get_num_threads(), []
     try:
-        for threads, replicas, seed in ((1, 1, 7), (2, 1, 7), (1, 3, 6), (2, 3, 6), (2, 8, 5)):
+        for threads, replicas, seed in ((1, 1, 7), (2, 1, 7), (1, 3, 6), (2, 8, 5)):
             small = [f"threads={threads}", f"replicas={replicas}", f"seed={seed}", "task.length=20"]
             small += ["callbacks.diagnostics.every=null", "trainer.max_steps=20"]
             _, parameters = train(tmp_path, f"{threads}-{replicas}", *keys, f"cell.hidden_size={hidden}", *small)
             results.append({name: p[7 - seed : 8 - seed] for name, p in parameters.items()})
     finally:
         torch.set_num_threads(before)
-    assert [unequal(results[0], 0, other, 0) for other in results[1:]] == [[]] * 4
+    assert [unequal(results[0], 0, other, 0) for other in results[1:]] == [[]] * 3
 
 
 EASY = ["task.length=10", "task.positions=galvan", "cell=basic_tanh", "optimizer.lr=0.05", "trainer.max_steps=600"]

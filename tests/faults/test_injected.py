@@ -24,7 +24,7 @@ HARMS = {
 PARTS = 4 if FULL else 1
 """Into which the calls are divided, for several processes."""
 
-STRIDE = {"a full disk": 1, "a bad block": 3, "killed": 1, "no memory": 1} if FULL else dict.fromkeys(HARMS, 61)
+STRIDE = {"a full disk": 1, "a bad block": 3, "killed": 1, "no memory": 1} if FULL else dict.fromkeys(HARMS, 97)
 """Of so many calls one is chosen."""
 
 
