@@ -24,6 +24,7 @@ from src.results.report import report
 from src.run import build, run
 from src.rundir import RunDirectory
 from src.training.clipping import Clipped
+from src.training.data import Sequences
 from src.training.success import SuccessTest, shares
 from tasks.batch import collate
 from tasks.data import TrainingData, fresh_batch
@@ -120,6 +121,7 @@ def test_stages_against_a_plain_script(fallback, method):
     stack, draws = population.stack, np.random.default_rng(0)
     lengths = [10, 11, 13, 14]
     stage, waited, kept, returns = [0] * 4, [0] * 4, [None] * 4, 0
+    done = [False] * 4  # has passed the last length: it is left alone
     for _ in range(60):
         stack.grad_AP.copy_(torch.from_numpy(draws.normal(size=stack.grad_AP.shape)))
         stack.optimizer.step()
@@ -131,8 +133,11 @@ def test_stages_against_a_plain_script(fallback, method):
         for r in range(4):
             if passed[r]:
                 assert population.last["reached"][r] == lengths[stage[r]]
+                done[r] = done[r] or stage[r] == 3
                 stage[r], waited[r] = min(stage[r] + 1, 3), 0
                 kept[r] = {name: value[r].clone() for name, value in before.items()}
+                continue
+            if done[r]:
                 continue
             waited[r] += 1
             if waited[r] == 3:
@@ -408,6 +413,29 @@ def test_a_resumed_run_is_the_same_run(tmp_path, whole, stop):
     assert_same_tables(tmp_path / "second", directory)
 
 
+def test_a_signal_after_a_test_is_no_second_test(tmp_path, whole, monkeypatch):
+    """It comes while the next block is drawn, of which no update is made then: nobody is to move on twice."""
+    _, parameters, _ = whole
+    next_block = Sequences.next_block
+    at = [50, 100]
+
+    def interrupted(self):
+        block = next_block(self)
+        if at and self.population.step == at[0]:
+            at.pop(0)
+            self.population.interrupt = 15
+        return block
+
+    monkeypatch.setattr(Sequences, "next_block", interrupted)
+    directory = tmp_path / "run"
+    population, _ = train(directory, *HARD)
+    assert population.step == 50
+    train(directory, *HARD, f"resume={directory}")
+    _, mine = train(directory, *HARD, f"resume={directory}")
+    assert at == []
+    assert [unequal(mine, r, parameters, r) for r in range(3)] == [[]] * 3
+
+
 def test_lengths_that_were_missed_are_known_after_a_resume(tmp_path):
     """Stopped after a replica went back from a length that it had searched for."""
     keys = [*HARD, *SEARCHING]
@@ -440,6 +468,22 @@ def test_adams_memory_survives_a_resume(tmp_path):
     _, mine = train(tmp_path / "second", *keys, f"resume={tmp_path / 'first'}")
     assert [unequal(mine, r, parameters, r) for r in range(3)] == [[]] * 3
     assert_same_tables(tmp_path / "second", tmp_path / "whole")
+
+
+def test_who_has_passed_the_last_length_is_left_alone(tmp_path):
+    """Where nobody leaves, a test without success later is no reason to go back."""
+    keys = ["task.length=10", "success.leave=false", "success.max_error=0.03", "trainer.max_steps=600"]
+    one_stage = ["curriculum.first=null", "curriculum.exponent=0", "curriculum.patience=1"]
+    train(tmp_path / "with", *keys, *one_stage)
+    cfg = compose(*SMOKE, *keys)
+    with open_dict(cfg):
+        del cfg["curriculum"]
+    run(cfg, tmp_path / "without")
+    history = tables(tmp_path / "without")[1]
+    passed = history["error"].astype(float) < 0.03
+    assert (passed & ~passed.groupby(history["seed"]).shift(-1, fill_value=True)).any(), "somebody misses a test again"
+    with_history = tables(tmp_path / "with")[1]
+    pd.testing.assert_frame_equal(with_history.drop(columns=["length", "reached"]), history)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hydra import initialize_config_dir
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 
+from src.callbacks.curriculum import Curriculum
 from src.launchers import PACKED, launcher_problems
 from src.packing.groups import kind, packs, why_alone
 from src.packing.pack import Stopped, train
@@ -32,6 +33,9 @@ SMALL = [
     "callbacks.metrics.every=20",
     "success.sequences=60",
 ]
+
+GROWING = ["experiment=reach_smoke", "threads=1", "replicas=2", "task.length=40", "callbacks.diagnostics.every=null"]
+"""Lengths grow, and stages are passed and missed."""
 
 PACKS = {
     "methods, starts and lengths": [
@@ -221,18 +225,46 @@ def test_a_pack_that_is_stopped_goes_on_packed_or_alone(tmp_path, capsys):
         assert differences(tmp_path / "alone" / str(number), tmp_path / "cut" / str(number)) == []
 
 
-def test_jobs_that_are_at_other_updates_train_together(tmp_path, capsys):
-    """One of two goes on after 20 updates; an optimizer that counts its steps is not asked for both at once."""
-    for method in ("msgd_cr", "adam"):
-        folder = tmp_path / method
-        keys = [*SMALL, f"optimizer={method}"]
-        run(compose(*keys), folder / "first")
-        run(compose(*keys, "seed=7"), folder / "second")
-        run(compose(*keys, "trainer.max_steps=20"), folder / "packed" / "0")
-        jobs = [compose(*keys, f"resume={folder / 'packed' / '0'}"), compose(*keys, "seed=7")]
-        together(jobs, folder / "packed")
-        assert differences(folder / "first", folder / "packed" / "0") == []
-        assert differences(folder / "second", folder / "packed" / "1") == []
+def test_a_signal_while_another_job_is_tested_is_no_second_test(tmp_path, capsys, monkeypatch):
+    """The first has its next block by then and makes no update of it: stages would move twice."""
+    keys = [[*GROWING, f"seed={seed}"] for seed in (0, 20)]
+    whole = tmp_path / "whole"
+    for number, own in enumerate(keys):
+        run(compose(*own), whole / str(number))
+    judge = Curriculum.judge
+    times = []
+
+    def judged(self, population, passed_A, regular):
+        times.append((population.seeds[0], population.step))
+        if times[-1] == (20, 150):
+            signal.raise_signal(signal.SIGTERM)
+        return judge(self, population, passed_A, regular)
+
+    monkeypatch.setattr(Curriculum, "judge", judged)
+    with pytest.raises(Stopped):
+        together([compose(*own) for own in keys], tmp_path)
+    assert times[-1] == (20, 150) and len(set(times)) == len(times)
+    monkeypatch.undo()
+    for number, own in enumerate(keys):
+        run(compose(*own, f"resume={tmp_path / str(number)}"), tmp_path / str(number))
+        assert differences(whole / str(number), tmp_path / str(number)) == []
+
+
+@pytest.mark.parametrize("method", [["optimizer=msgd_cr"], ["optimizer.momentum=.9"], ["optimizer=adam"]])
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_jobs_that_are_at_other_updates_train_together(method, ahead, tmp_path, capsys):
+    """One of two goes on after 20 updates, and only it has a velocity; an optimizer that counts its steps is not asked
+    for both at once."""
+    seeds = [0, 7]
+    keys = [[*SMALL, *method, f"seed={seed}"] for seed in seeds]
+    for number, own in enumerate(keys):
+        run(compose(*own), tmp_path / "alone" / str(number))
+    begun = tmp_path / "packed" / str(ahead)
+    run(compose(*keys[ahead], "trainer.max_steps=20"), begun)
+    jobs = [compose(*own, *([f"resume={begun}"] if number == ahead else [])) for number, own in enumerate(keys)]
+    together(jobs, tmp_path / "packed")
+    for number in range(2):
+        assert differences(tmp_path / "alone" / str(number), tmp_path / "packed" / str(number)) == []
 
 
 def test_what_fails_in_one_job_ends_that_job_alone(tmp_path, capsys):

@@ -186,6 +186,20 @@ def test_max_steps_is_exact(tmp_path, block):
     assert content["global_step"] == 53
 
 
+def test_divergence_by_the_last_update_is_noted_though_others_leave_in_the_last_test(tmp_path):
+    keys = ["replicas=3", "threads=1", "trainer.max_steps=20", "success.max_error=0.97", "success.check_every=1000"]
+    cfg = compose("experiment=smoke", *keys)
+
+    class Last(pl.Callback):
+        def on_train_batch_end(self, trainer, module, *_):
+            if module.population.step == 20:
+                module.population.stack.theta_AP[1] = float("inf")
+
+    experiment = build(cfg)
+    fit(experiment, cfg, tmp_path, Last())
+    assert list(experiment.module.population.status) == ["solved", "diverged", "solved"]
+
+
 def test_divergence_freezes_a_replica(tmp_path):
     """Without clipping some explode, each at its own update, in mid-block: recorded, not raised, and not noticed by
     the others; the step that failed is not applied; blocks and the rhythm of tests do not matter."""

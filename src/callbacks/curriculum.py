@@ -130,7 +130,7 @@ class Curriculum(pl.Callback):
         for replica, passed in zip(replicas, passed_A, strict=True):
             if passed:
                 population.last["reached"][replica] = self.length[replica]
-            if regular:
+            if regular and population.last["reached"][replica] != self.last:
                 self.move(population, replica, bool(passed))
         self.set_rates(population)
         return passed_A & last_A

@@ -19,7 +19,8 @@ class Success(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
         population = module.population
         if module.task.epochs:
-            population.read("check")
+            if module.check_due:
+                population.read("check")
             population.leave(module.spent_R[population.live], BUDGET)
         elif module.check_due and population.live:
             if module.task.graded:
@@ -33,8 +34,8 @@ class Success(pl.Callback):
             if population.interrupt is None:
                 self.test_loss(module)
         elif population.live and module.spent:
-            lost_A = (~population.stack.theta_AP.isfinite().all(1)).cpu().numpy()  # by the last update itself
             self.test(module, full=True)
+            lost_A = (~population.stack.theta_AP.isfinite().all(1)).cpu().numpy()  # by the last update itself
             population.leave(lost_A, DIVERGED)
 
     def test_loss(self, module: Training) -> None:

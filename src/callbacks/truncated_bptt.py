@@ -50,7 +50,7 @@ class TruncatedBPTT(pl.Callback):
         return cut(length, self.parts[self.stage[replica]])
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
-        if module.task.epochs and self.patience is not None:
+        if module.task.epochs and self.patience is not None and module.check_due:
             population = module.population
             loss = population.read("check")["loss"]
             ended = [self.advance(r, loss[r]) for r in population.live]

@@ -52,8 +52,9 @@ def continued(arguments: Sequence[str]) -> list[str]:
     if directory is None:
         return list(arguments)
     arguments = [f"resume={quoted(directory)}" if text == given["resume"] else text for text in arguments]
-    sweep = not (directory / RUN_SETTINGS.parent).is_dir()
-    left = [RunDirectory(directory).command_file, directory / RUN_SETTINGS, directory / SWEEP_SETTINGS]
+    run = RunDirectory(directory)
+    sweep = not ((directory / RUN_SETTINGS.parent).is_dir() or run.config_file.is_file() or run.has_checkpoint)
+    left = [run.command_file, directory / RUN_SETTINGS, directory / SWEEP_SETTINGS]
     if not any(file.is_file() for file in left):
         return list(arguments)
     if given.get("overwrite") is not None:

@@ -90,7 +90,7 @@ class CommonStack:
         stacked = {name: torch.cat([own[name].detach() for own in named]) for name in named[0]}
         make_optimizer = members[0].training.method.make_optimizer
         self.stack = Stack(Network(architecture, stacked), {}, make_optimizer)
-        self.stack.state.update(_joined([_memory(stack) for stack in stacks]))
+        self.stack.state.update(_joined(stacks))
         for stack, rows in zip(stacks, self.rows, strict=True):
             stack.theta.grad = None  # a gradient of another shape would be refused
             stack.theta.data = self.stack.theta_AP[rows]
@@ -309,11 +309,20 @@ def _memory(stack: Stack) -> dict[str, Any]:
     return stack.rows().memory | stack.counts()
 
 
-def _joined(memories: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The memory of all rows, one after the other; counts are the same for all."""
+def _joined(stacks: Sequence[Stack]) -> dict[str, Any]:
+    """The memory of all rows, one after the other; counts are the same for all.
+
+    Who has made no update yet has no memory where others have one, like a velocity: then it is 0.
+    """
+    memories = [_memory(stack) for stack in stacks]
+    known = {name: value for memory in memories for name, value in memory.items()}
     found = {}
-    for name, value in memories[0].items():
-        found[name] = torch.cat([own[name] for own in memories]) if value.ndim else _copied(value)
+    for name, value in known.items():
+        if value.ndim == 0:
+            found[name] = _copied(value)
+            continue
+        zeros = [value.new_zeros(len(stack.replicas), *value.shape[1:]) for stack in stacks]
+        found[name] = torch.cat([memory.get(name, zero) for memory, zero in zip(memories, zeros, strict=True)])
     return found
 
 

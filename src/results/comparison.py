@@ -41,20 +41,34 @@ def labels(replicas: Sequence[Replica]) -> dict[Config, str]:
         compared = [config for group, own in groups.items() if group[:2] == (task, cell) for config in own]
         budgets = [key for key in differing(compared) if key in BUDGETS]
         keys = sorted({*differing(configs), *budgets})
-        curricula = [config for config in configs if _grows(config)]
+        curricula = [config for config in configs if _has_curriculum(config)]
         if len(curricula) < len(configs):  # what a run without a curriculum lacks is said in a word
             of_curricula = differing(curricula)
             keys = [key for key in keys if not key.startswith(CURRICULUM) or key in of_curricula]
+        lasts = {dict(config)["task.length"] for config in curricula if has_stages(config)}
         for config in configs:
-            names[config] = " ".join([method, *_differences(dict(config), keys)])
-            if _grows(config) and len(curricula) < len(configs):
-                names[config] += " growing"
+            values = dict(config)
+            name = " ".join([method, *_differences(values, keys)])
+            if config in curricula and not has_stages(config) and len(curricula) < len(configs):
+                name += " one stage"
+            elif has_stages(config) and len(lasts) > 1:
+                name += f" growing to {values['task.length']}"
+            elif has_stages(config) and len(curricula) < len(configs):
+                name += " growing"
+            names[config] = name
     return names
 
 
-def _grows(config: Config) -> bool:
-    """Whether the lengths of a configuration grow."""
+def _has_curriculum(config: Config) -> bool:
+    """Whether a configuration has one, of one stage or more."""
     return any(key.startswith(CURRICULUM) for key, _ in config)
+
+
+def has_stages(config: Config) -> bool:
+    """Whether the lengths of a configuration grow: its curriculum begins below the last length."""
+    values = dict(config)
+    first = values.get("curriculum.first")
+    return first is not None and first != values.get("task.length")
 
 
 def _differences(values: dict[str, Any], keys: Sequence[str]) -> list[str]:
@@ -81,4 +95,5 @@ def paired(replicas: Sequence[Replica]) -> str:
     for methods in settings.values():
         if len(methods) < 2 or any(seeds != methods[0] for seeds in methods):
             return ""
-    return "paired: for each task, length and cell, all methods saw the same starts and data"
+    seen = "starts" if any(has_stages(config) for config in by_config(replicas)) else "starts and data"
+    return f"paired: for each task, length and cell, all methods saw the same {seen}"

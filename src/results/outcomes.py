@@ -71,7 +71,8 @@ def _demand_sense(file: Path, found: dict[str, list[Any]]) -> None:
     if not set(found["status"]) <= set(STATUSES):
         raise UnreadableRun(f"{file}: a status is none of {', '.join(STATUSES)}")
     solved = found["solved"]
-    if 0 < sum(isinstance(value, bool) for value in solved) < len(solved):
+    kinds = {(task, isinstance(value, bool)) for task, value in zip(found["task"], solved, strict=True)}
+    if len(kinds) > len(set(found["task"])):
         raise UnreadableRun(f"{file}: solved must be True or False, or empty everywhere")
     timed = [not isnan(at) for at in found["solved_at"]]
     if timed != [value is True for value in solved] or any(count < 0 for count in found["updates"]):

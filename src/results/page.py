@@ -16,11 +16,12 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader
 from omegaconf import OmegaConf
 
+from src.config.again import ONCE, key_of
 from src.results.collect import Replica, by_config
 from src.results.comparison import NAMED, differing, labels, paired
 from src.results.missing import missing
 from src.results.plots import against_length
-from src.results.rates import success_rate
+from src.results.rates import middle_losses, success_rate
 from src.results.reach import furthest, growing
 from src.results.style import words
 from src.rundir import DIVERGED, JOBS, PAGE, RunDirectory, figure_files, replaced, table_file
@@ -39,13 +40,16 @@ CAPTIONS = {
 }
 
 
-def write_page(directory: Path, replicas: Sequence[Replica], figures: Sequence[str]) -> None:
+def write_page(
+    directory: Path, replicas: Sequence[Replica], figures: Sequence[str], sources: Sequence[Path] = ()
+) -> None:
     """Writes report.html into the directory of a sweep, or of a run.
 
     Args:
         directory: where its tables and figures are.
         replicas: all of them.
         figures: stems of the figures that were drawn.
+        sources: the directories that the replicas are from, if it is another one.
 
     Raises:
         OSError: it cannot be written.
@@ -61,10 +65,11 @@ def write_page(directory: Path, replicas: Sequence[Replica], figures: Sequence[s
         rows=table,
         columns=[name for name in ("task", "cell", "length", "method") if len({row[name] for row in table}) > 1],
         graded=any(replica.graded for replica in replicas),
+        losses=not all(replica.graded for replica in replicas),
         grow=bool(growing(replicas)),
         same=same(configs),
-        commands=commands(directory),
-        missing=missing([directory]),
+        commands=commands(directory, sources or [directory]),
+        missing=missing(sources or [directory]),
         versions=versions(),
         written=f"{datetime.now():%Y-%m-%d %H:%M}",
     )
@@ -132,11 +137,11 @@ def rows(replicas: Sequence[Replica]) -> list[dict[str, Any]]:
         outcomes = [replica.outcome for replica in alike]
         first = outcomes[0]
         row = {"task": words(first["task"]), "cell": words(first["cell"]), "length": first["length"]}
-        row |= {"method": names[config], **success_rate(alike)} if alike[0].graded else {"method": names[config]}
-        row["all"] = len(alike)
+        row |= {"method": names[config], "graded": alike[0].graded, "all": len(alike)}
+        row |= success_rate(alike) if alike[0].graded else {"test_loss": middle_losses(alike)["test_loss"]}
         row["diverged"] = sum(outcome["status"] == DIVERGED for outcome in outcomes)
         row["reached"] = reached(growing(alike))
-        for column in ("updates", "spectral_radius", "test_loss"):
+        for column in ("updates", "spectral_radius"):
             row[column] = _median([outcome.get(column) for outcome in outcomes])
         found.append(row)
     return sorted(found, key=lambda row: (row["task"], row["cell"], row["method"], row["length"]))
@@ -160,18 +165,21 @@ def same(configs: Sequence[dict[str, Any]]) -> list[tuple[str, Any]]:
     return [(key, "null" if value is None else value) for key, value in configs[0].items() if key not in different]
 
 
-def commands(directory: Path) -> list[tuple[str, str]]:
-    """How to make it again, and the tables alone, where that is known."""
+def commands(directory: Path, sources: Sequence[Path]) -> list[tuple[str, str]]:
+    """How to make it again, where that is known, and the tables alone."""
     found = []
     try:
         known = OmegaConf.load(RunDirectory(directory).command_file)
         flags = ["-m"] if table_file(directory, JOBS).is_file() else []
         typed = [*known.own_folder, *flags, *known.overrides, *known.hydra]
-        kept = [text for text in typed if not text.startswith(("hydra.sweep.dir", "hydra.run.dir", "hydra.mode"))]
+        kept = [text for text in typed if key_of(text) not in ONCE]
         found.append(("the same again", shlex.join(["python", "-m", "src.train", *kept])))
     except Exception:  # a folder of several sweeps, or of files that others wrote
         pass
-    found.append(("tables, figures and this page anew", shlex.join(["python", "-m", "src.curves", str(directory)])))
+    anew = ["python", "-m", "src.curves", *map(str, sources)]
+    if list(sources) != [directory]:
+        anew += ["--out", str(directory)]
+    found.append(("tables, figures and this page anew", shlex.join(anew)))
     return found
 
 

@@ -179,7 +179,7 @@ def _draw_errors(axis: Axes, alike: Sequence[Replica], colour: str) -> Any:
     many = len(alike) >= MANY
     artist: Any = axis.add_collection(LineCollection(curves, colors=colour, linewidths=0.8, alpha=0.2 if many else 0.8))
     points = np.concatenate(curves)
-    if many:
+    if many and len(points):
         (artist,) = axis.plot(*_median(curves), color=colour, lw=2)
     elif len(points) <= MOST_DOTS:
         axis.plot(*points.T, ".", color=colour, ms=2, alpha=0.8)

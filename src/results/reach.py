@@ -7,19 +7,18 @@ import numpy as np
 import pandas as pd
 
 from src.results.collect import Config, Replica, by_config
+from src.results.comparison import has_stages
 from src.rundir import STAGED
 
 
 def growing(replicas: Sequence[Replica]) -> list[Replica]:
     """Those whose lengths grow: a curriculum of one stage does not count."""
-    return [replica for replica in replicas if set(STAGED) <= set(replica.together.columns) and _has_stages(replica)]
+    told = [replica for replica in replicas if set(STAGED) <= set(replica.together.columns)]
+    return [replica for replica in told if has_stages(replica.config)]
 
 
-def _has_stages(replica: Replica) -> bool:
-    """Whether its curriculum begins below the last length."""
-    values = dict(replica.config)
-    return values.get("curriculum.first", 0) not in (None, values.get("task.length"))
-
+LAST = "curriculum.last"
+"""The key under which the last length of a curriculum is kept where the length is another one."""
 
 MOST = 60
 """Lengths of a curve at most."""
@@ -40,7 +39,7 @@ def at_each_length(replicas: Sequence[Replica]) -> list[Replica]:
         values = dict(config)
         last = int(values["task.length"])
         for length in [*(length for length in common if length < last), last]:
-            own = Config((values | {"task.length": length}).items())
+            own = Config((values | {"task.length": length, LAST: last}).items())
             found += [replace(replica, config=own, outcome=_outcome(replica, length)) for replica in alike]
     return found
 

@@ -84,7 +84,7 @@ def report(directories: Sequence[Path], out: Path | None = None, skipped: list[s
         report_reach(curricula, out)
         figures[REACH] = reach(curricula)
     drawn = save(figures, out)
-    write_page(out, replicas, drawn)
+    write_page(out, replicas, drawn, directories)
     print(f"in {out}: {PAGE}, all of it on one page")
     return table
 

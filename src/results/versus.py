@@ -7,6 +7,7 @@ from typing import Any
 
 from src.intervals import wilson
 from src.results.collect import Config, Replica, by_config
+from src.results.comparison import has_stages
 from src.results.reach import furthest, growing
 from src.rundir import ENDED
 
@@ -117,7 +118,10 @@ def _paired(keys: Iterable[str], one: Sequence[Replica], other: Sequence[Replica
     seeds = [sorted(replica.outcome["seed"] for replica in side) for side in (one, other)]
     if seeds[0] != seeds[1] or len({*seeds[0]}) < len(seeds[0]) or any(key.startswith(SAME_DATA) for key in keys):
         return ""
-    return "the same data" if any(key.startswith(SAME_START) for key in keys) else "the same starts and data"
+    common = [] if any(key.startswith(SAME_START) for key in keys) else ["starts"]
+    if not any(has_stages(replica.config) for replica in (*one, *other)):  # each has lengths of its own
+        common.append("data")
+    return f"the same {' and '.join(common)}" if common else ""
 
 
 def pair_tests(comparison: Comparison) -> list[PairTest]:

@@ -85,6 +85,7 @@ class Training(pl.LightningModule):
         self.pace = Pace()
         self.replays = Replays()
         self.watched = False  # whether somebody wants to see each step
+        self.moved = False  # whether the last block made updates: a run that is stopped may end with one that does not
 
     @property
     def varies(self) -> bool:
@@ -94,8 +95,11 @@ class Training(pl.LightningModule):
     # -- training ----------------------------------------------------------------------------------------------------
 
     def training_step(self, block: Block, _: int) -> None:
+        population = self.population
+        before = (population.updates.sum(), len(population.live))
         self.work(self, block)
         self.settle()
+        self.moved = before != (population.updates.sum(), len(population.live))
 
     def epoch(self, data: Batch, present: list[int]) -> None:
         """Goes once through the data: each replica's sequences part after part, in order, an update a part.
@@ -268,8 +272,8 @@ class Training(pl.LightningModule):
 
     @property
     def check_due(self) -> bool:
-        """Whether it is time for a regular test; in epochs, for a row of the history."""
-        return self.task.epochs or self.population.step % self.success.check_every == 0
+        """Whether it is time for a regular test; in epochs, for a row of the history. Never twice after one update."""
+        return self.moved and (self.task.epochs or self.population.step % self.success.check_every == 0)
 
     @property
     def spent_R(self) -> np.ndarray:
