@@ -97,7 +97,7 @@ def run(directory: Path, overrides: Sequence[str], out: Path) -> pd.DataFrame:
 def lengths_of_training(cfg: DictConfig) -> tuple[int, int | None]:
     """The shortest and the longest nominal length that a run has learned from; None: there is one."""
     if cfg.get("curriculum"):
-        return cfg.curriculum.first, cfg.task.length
+        return cfg.curriculum.first or cfg.task.length, cfg.task.length
     return cfg.task.length, cfg.task.max_length
 
 

@@ -24,6 +24,7 @@ from src.config.overrides import REFUSED_BY_HYDRA, diagnose
 from src.config.resume import changed_keys
 from src.jobnames import common, job_directory, note_common
 from src.launchers import PACKED, in_slurm, launcher_problems, side_by_side
+from src.results.missing import job_names
 from src.rundir import JOB_COLUMNS, JOBS, InUse, RunDirectory, table_file, write_table
 from src.sweeps import Sweep, name_jobs, report_sweep
 
@@ -129,8 +130,9 @@ def prepare(config: DictConfig, sweep: Sweep, jobs: Sequence[Sequence[str]]) -> 
     """
     RunDirectory(sweep.directory).write_command(command_of(config.hydra))
     if config.get("overwrite"):
-        for run in map(RunDirectory, sweep.known):
-            run.clear()
+        before = [sweep.directory / name for name in job_names(table_file(sweep.directory, JOBS))]
+        for path in {*before, *sweep.known}:
+            RunDirectory(path).clear()
     if sweep.known:
         rows = [(path.name, " ".join(overrides)) for path, overrides in zip(sweep.known, jobs, strict=True)]
         write_table(table_file(sweep.directory, JOBS), JOB_COLUMNS, rows)

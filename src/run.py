@@ -16,6 +16,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig, OmegaConf
 
 from src import recurrence
+from src.callbacks.going_on import GoingOn
 from src.callbacks.progress import in_parallel, in_sweep
 from src.config import ConfigurationError, check, science
 from src.config.machine import recurrence_problems
@@ -197,11 +198,15 @@ def _run(cfg: DictConfig, own: RunDirectory) -> Population:
     packed = seat()
     if packed is not None:
         module.work = packed.work
+    callbacks = experiment.callbacks
     if cfg.resume is None:
         own.clear()
-    own.open()
-    own.write_configuration(cfg)
-    lightning = trainer(cfg, own.path, experiment.callbacks)
+    if cfg.resume is not None and own.config_file.is_file():
+        callbacks = [*callbacks, GoingOn(own, cfg)]
+    else:
+        own.open()
+        own.write_configuration(cfg)
+    lightning = trainer(cfg, own.path, callbacks)
     file = None if cfg.resume is None else RunDirectory(cfg.resume).checkpoint_file
     try:
         with recurrence.checked():

@@ -1,5 +1,6 @@
 """Runs and sweeps that go on in place: ``resume=DIR`` alone, the printed command, and jobs that failed."""
 
+import fcntl
 import re
 import shlex
 import shutil
@@ -235,6 +236,9 @@ def test_curves_say_what_a_sweep_lacks(tmp_path, whole):
         f"to go on: python -m src.train resume={sweep}"
     )
     with RunDirectory(sweep).locked():
+        assert missing([tmp_path])[0].endswith(f"to go on: python -m src.train resume={sweep}"), "the report at its end"
+    with RunDirectory(sweep).lock_file.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         assert missing([tmp_path])[0].endswith("; not begun: 3, 4; the sweep is at work")
     shown = ended(sweep, module="src.curves")
     assert "1 of 5 jobs have ended" in shown.out and shown.status == 0
@@ -252,6 +256,22 @@ def test_a_job_that_needs_no_larger_budget_takes_it_all_the_same(tmp_path):
     _, err = finished(f"resume={tmp_path}", "trainer.max_steps=50", status=2)
     assert "0_msgd: was run with trainer.max_steps=100; it may be larger, not 50\n" in err
     assert {OmegaConf.load(file).trainer.max_steps for file in tmp_path.glob("*/config.yaml")} == {200}
+
+
+def test_a_copy_without_hidden_files_goes_on(tmp_path, whole):
+    """As `cp -r DIR/* COPY` makes it: it is a run, and no sweep of which no job has begun."""
+    copy = tmp_path / "copy"
+    shutil.copytree(whole / "0_seed=0", copy, ignore=shutil.ignore_patterns(".*"))
+    finished(f"resume={copy}", "trainer.max_steps=3100")
+    assert pd.read_csv(copy / "results.csv")["updates"].max() == 3100
+    assert list(copy.glob("*/results.csv")) == []
+
+
+def test_a_sweep_that_overwrites_another_leaves_nothing_of_its_jobs(tmp_path):
+    keys = ["-m", "experiment=smoke", "threads=1", "replicas=2", f"hydra.sweep.dir={tmp_path}"]
+    finished(*keys, "optimizer=msgd,msgd_c")
+    finished(*keys, "optimizer=msgd,msgd_cr", "overwrite=true")
+    assert set(pd.read_csv(tmp_path / "replicas.csv")["optimizer"]) == {"msgd", "msgd_cr"}
 
 
 def test_what_was_begun_with_overwrite_is_not_overwritten_when_it_goes_on(tmp_path):

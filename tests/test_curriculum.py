@@ -15,6 +15,7 @@ from src.callbacks import curriculum as curricula
 from src.callbacks.curriculum import Curriculum, growing
 from src.config import check, science
 from src.config.evaluation import evaluation_configuration
+from src.evaluate import run as evaluated
 from src.results.collect import Config, Replica, collect
 from src.results.comparison import labels
 from src.results.rates import success_rates
@@ -586,6 +587,26 @@ def test_lengths_do_not_grow_in_a_curriculum_of_one_stage(tmp_path, first):
     report([tmp_path / "run"], tmp_path)
     assert not (tmp_path / "reach.csv").exists()
     assert "longest length" not in (tmp_path / "report.html").read_text().lower()
+
+
+def test_curricula_to_other_lengths_are_not_pooled(tmp_path, capsys):
+    """Who is to come farther has other lengths behind it, and a line of its own."""
+    for last in (16, 20):
+        train(tmp_path / f"{last}", f"task.length={last}")
+    replicas = collect([tmp_path])
+    assert set(labels(replicas).values()) == {"msgd_cr growing to 16", "msgd_cr growing to 20"}
+    report([tmp_path], tmp_path)
+    table = pd.read_csv(tmp_path / "reach.csv")
+    assert table["replicas"].max() == 3 and set(table["curriculum.last"]) == {16, 20}
+    assert "growing to 20" in capsys.readouterr().out
+
+
+def test_a_control_is_evaluated(tmp_path):
+    """Its one length is the task's; whole numbers may be written as for training."""
+    train(tmp_path, "curriculum.first=null", "trainer.max_steps=20")
+    evaluated(tmp_path, ["task.length=1e1,2e1", "success.sequences=1e2"], tmp_path)
+    assert (tmp_path / "evaluation.png").is_file()
+    assert pd.read_csv(tmp_path / "evaluation.csv")["length"].unique().tolist() == [10, 20]
 
 
 def test_a_curriculum_that_nobody_has_begun_to_climb_is_drawn(tmp_path, capsys):

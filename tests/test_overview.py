@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 
 from src import compare, runs
-from src.results.collect import collect
+from src.intervals import wilson
+from src.results.collect import Config, collect
+from src.results.comparison import paired
 from src.results.overview import entries
 from src.results.versus import comparisons, difference, different, pair_tests, reach
 from src.run import run
@@ -124,6 +126,36 @@ def test_what_differs_and_what_is_paired(place, tmp_path):
     assert len(found.one) == 2 and left_out == 1, "never pooled"
 
 
+def test_numbers_are_compared_as_numbers(tmp_path):
+    for name, alpha, lr in (("one", "2", 0.01), ("other", "2.0", 0.02)):
+        run(compose(*SMALL, "trainer.max_steps=5", f"optimizer.alpha={alpha}", f"optimizer.lr={lr}"), tmp_path / name)
+    one, other = replicas_of(tmp_path, "one", "other")
+    assert different(one, other) == {"optimizer.lr": ([0.01], [0.02])}
+    ((found,), left_out) = comparisons(one, other)
+    assert found.shared == {} and left_out == 0
+
+
+def test_whose_lengths_grow_shares_the_start_and_not_the_data(tmp_path):
+    keys = ["experiment=reach_smoke", "threads=1", "replicas=2", "trainer.max_steps=5"]
+    for method in ("msgd_c", "msgd_cr"):
+        run(compose(*keys, f"optimizer={method}"), tmp_path / method)
+    one, other = replicas_of(tmp_path, "msgd_c", "msgd_cr")
+    ((found,), _) = comparisons(one, other)
+    assert found.paired == "the same starts"
+    assert paired([*one, *other]).endswith("saw the same starts")
+
+
+def test_a_replica_of_two_jobs_counts_once(tmp_path):
+    """Seeds 0 to 2 and 2 to 4 are five."""
+    rows = []
+    for seed in (0, 2):
+        run(compose(*SMALL, f"seed={seed}", "replicas=3", "trainer.max_steps=5"), tmp_path / f"{seed}")
+        rows.append((f"{seed}", f"seed={seed}"))
+    write_table(table_file(tmp_path, JOBS), ("directory", "overrides"), rows)
+    (entry,) = entries([tmp_path])
+    assert len(entry.replicas) == 5 and entry.interval == wilson(0, 5)
+
+
 def test_tests_of_pairs_are_exact(place):
     ((found,), _) = comparisons(*replicas_of(place / "sweep", "0_msgd", "1_msgd_c"))
     base = found.one[0].outcome
@@ -147,6 +179,7 @@ def test_how_far_both_came_whose_lengths_grow(place):
     ((found,), _) = comparisons(*replicas_of(place / "sweep", "0_msgd", "1_msgd_c"))
     assert reach(found) is None
     first = found.one[0]
+    config = Config([*first.config, ("curriculum.first", 2)])
 
     def side(updates, *passed, status="budget"):
         """A replica for each dict of updates and the length passed then."""
@@ -159,7 +192,7 @@ def test_how_far_both_came_whose_lengths_grow(place):
         for seed, own in enumerate(passed):
             last = max(own.values(), default=math.nan)
             outcome = first.outcome | {"seed": seed, "updates": updates, "reached": last, "status": status}
-            made.append(type(first)(first.config, outcome, pd.DataFrame(rows), first.source))
+            made.append(type(first)(config, outcome, pd.DataFrame(rows), first.source))
         return made
 
     found.one = side(40, {10: 50, 20: 60, 40: 90}, {20: 50}, {}, {30: 70}, {40: 80})

@@ -15,7 +15,7 @@ from src.config import ConfigurationError
 from src.intervals import wilson
 from src.results import plots
 from src.results.closing import in_words
-from src.results.collect import Config, Replica, collect
+from src.results.collect import Config, Replica, collect, replicas_of_table
 from src.results.comparison import labels, paired
 from src.results.rates import success_rates
 from src.results.report import report
@@ -262,7 +262,11 @@ def test_command_line(tmp_path):
     write_run(tmp_path / "1", [(0, "solved", 6000, 6000)])
     conflict = curves(tmp_path)
     assert conflict.status == 2 and "different outcomes" in conflict.err and "Traceback" not in conflict.err
-    fine = curves(tmp_path / "0", "--out", tmp_path / "out")
+    absent = curves(tmp_path / "0", tmp_path / "nowhere", "--out", tmp_path / "out")
+    assert absent.status == 2 and absent.err == f"error: {tmp_path / 'nowhere'}: no such directory\n"
+    (tmp_path / "bare").mkdir()
+    fine = curves(tmp_path / "0", tmp_path / "bare", "--out", tmp_path / "out")
+    assert fine.err == f"no results under {tmp_path / 'bare'}\n"
     assert fine.status == 0 and (tmp_path / "out" / "success_rate.png").is_file()
     (tmp_path / "0" / "results.csv").write_text("")
     (tmp_path / "1" / "results.csv").touch()
@@ -323,7 +327,7 @@ def test_a_table_that_cannot_be_written_is_as_it_was(tmp_path, monkeypatch):
 
 
 def outcome(**changed):
-    own = {"status": "solved", "solved": True, "solved_at": 4000, "best_error": 0.004}
+    own = {"status": "solved", "solved": True, "solved_at": 4000, "best_error": 0.004, "reached": nan, "length": 50}
     return own | changed
 
 
@@ -343,6 +347,67 @@ def test_a_run_says_what_came_of_it_in_words(tmp_path):
     assert longer in none[1] and none[2].startswith("1 diverged: ")
     assert in_words([outcome(), outcome(status="interrupted", solved=False)], tmp_path, 1000) == []
     assert in_words([lost], tmp_path, 1000)[0] == "No replica learned the task within 1,000 updates."
+    grown = in_words([missed | {"reached": 31}, missed | {"reached": 17}, lost], tmp_path, 1000)
+    assert grown[0] == "No replica learned the task within 1,000 updates; one has passed 31 of 50 steps."
+
+
+def test_what_is_right_or_wrong_and_what_is_not_are_on_one_page(tmp_path):
+    """And in one table, which can be read again."""
+    write_run(tmp_path / "0", [(0, "solved", 4000, 4000), (1, "budget", None, 100_000)])
+    price = ["task=price", "cell=lstm", "optimizer=adam", "schedule=parts"]
+    write_run(tmp_path / "1", [], *price)
+    cfg = RunDirectory(tmp_path / "1").configuration()
+    names = ["price", cfg.task.length, None, "lstm", "adam"]
+    losses = [(0, "budget", 0.3), (1, "diverged", 0.1), (2, "diverged", 0.2)]
+    rows = [[*names, seed, status, None, None, 500, None, None, 0.1, 1.0, 9.0, loss] for seed, status, loss in losses]
+    RunDirectory(tmp_path / "1").write_results(rows)
+    RunDirectory(tmp_path / "1").write_history([[seed, 500, 1, 1.0, 0.1, None, 1.0, None] for seed in range(3)])
+    out = tmp_path / "out"
+    report([tmp_path / "0", tmp_path / "1", tmp_path / "2"], out)
+    text = " ".join((out / "report.html").read_text().split())
+    assert "<td>1/2</td>" in text and "<td>inf</td>" in text, "a loss that diverged is larger than any"
+    assert f"python -m src.curves {tmp_path / '0'} {tmp_path / '1'} {tmp_path / '2'} --out {out}" in text
+    assert len(replicas_of_table(out / "replicas.csv")) == 5
+
+
+def test_one_setting_of_a_kept_table_is_not_pooled_with_another(tmp_path):
+    """Whatever its columns are called."""
+    write_run(tmp_path / "0", [(0, "solved", 4000, 4000)])
+    report([tmp_path])
+    table = pd.read_csv(tmp_path / "replicas.csv")
+    table = pd.concat([table.assign(setting="l1"), table.assign(setting="l2")]).assign(commit="1234567")
+    table.to_csv(tmp_path / "kept.csv", index=False)
+    assert success_rates(replicas_of_table(tmp_path / "kept.csv"))["replicas"].tolist() == [1, 1]
+
+
+def test_a_class_of_ones_own_is_a_setting(tmp_path):
+    """One that stands for the same name; torch's own are told by their names."""
+    write_run(tmp_path / "0", [(0, "budget", None, 100)], "optimizer=adam")
+    write_run(
+        tmp_path / "1", [(1, "budget", None, 100)], "optimizer=adam", "optimizer.step._target_=torch.optim.Adamax"
+    )
+    assert success_rates(collect([tmp_path]))["optimizer.step._target_"].tolist() == [
+        "torch.optim.Adam",
+        "torch.optim.Adamax",
+    ]
+    write_run(tmp_path / "1", [(1, "budget", None, 100)], "optimizer=rmsprop")
+    assert "optimizer.step._target_" not in success_rates(collect([tmp_path]))
+
+
+def test_a_line_ends_with_its_budget(tmp_path):
+    write_run(tmp_path / "0", [(0, "budget", None, 60)], "trainer.max_steps=60")
+    write_run(
+        tmp_path / "1", [(0, "budget", None, 100), (1, "solved", 40, 40)], "optimizer=msgd", "trainer.max_steps=100"
+    )
+    (axis,) = plots.success_rate(collect([tmp_path])).axes
+    assert sorted(max(line.get_xdata()) for line in axis.lines if len(line.get_xdata()) > 1) == [60, 100]
+
+
+def test_many_replicas_before_their_first_check_are_drawn(tmp_path):
+    write_run(tmp_path, [(seed, "interrupted", None, 10) for seed in range(40)])
+    RunDirectory(tmp_path).write_history([])
+    report([tmp_path])
+    assert (tmp_path / "error.png").is_file()
 
 
 def test_one_length_is_drawn_against_updates_and_many_lines_get_a_median(tmp_path):

@@ -19,6 +19,7 @@ from src.results import rates
 from src.results.collect import collect
 from src.results.report import report
 from src.run import run
+from src.rundir import RunDirectory
 from src.sample import continuation, sample, shares
 from tasks.batch import Batch, collate
 from tasks.corpus import standard_library
@@ -240,6 +241,11 @@ def test_a_resumed_run_is_the_same_run_and_wants_the_same_text(file, tmp_path):
         run(compose(*keys, "trainer.max_epochs=9", f"resume={tmp_path / 'first'}"), tmp_path / "third")
     (problem,) = caught.value.problems
     assert problem.endswith("what is learned has changed since the checkpoint was written: its text")
+    first = RunDirectory(tmp_path / "first")
+    left = (first.config_file.read_text(), first.results_file.read_text())
+    with pytest.raises(ConfigurationError):
+        run(compose(*keys, "trainer.max_epochs=9", f"resume={tmp_path / 'first'}"), tmp_path / "first")
+    assert left == (first.config_file.read_text(), first.results_file.read_text()) and first.is_closed
 
 
 @pytest.mark.parametrize("method", ["msgd", "msgd_c", "msgd_cr", "simplex", "simplex_switching", "rmsprop"])

@@ -9,6 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.config.check import check
 from src.config.errors import ConfigurationError, first_line, near
+from src.config.values import make_whole
 
 FIXED = ("_target_", "name", "max_length")
 """Keys of a task that an evaluation may not change; lengths are evaluated one at a time."""
@@ -53,7 +54,8 @@ def evaluation_configuration(saved: DictConfig, overrides: Sequence[str]) -> tup
     problems += length_problems(cfg, lengths)
     if problems:
         raise ConfigurationError(list(dict.fromkeys(problems)))
-    return cfg, sorted(set(lengths))
+    make_whole(cfg)
+    return cfg, sorted({int(length) for length in lengths})
 
 
 def read_override(override: str, known: Sequence[str]) -> tuple[str, list[Any]]:

@@ -245,16 +245,20 @@ def is_packable(key: str) -> bool:
     return any(row.packable for row in rows(key))
 
 
+OWN = ("src.", "tasks.")
+"""What the names of this program's classes begin with: they may move, and other keys say which is meant."""
+
+
 def science(cfg: Any) -> dict[str, Any]:
     """Keys and values that the result of a replica of a given seed depends on, sorted by key.
 
-    Class names are left out, and so is what only repeats another key. Lists become text, so that values can be
-    compared and counted.
+    This program's own class names are left out, and so is what only repeats another key. Lists become text, so that
+    values can be compared and counted.
     """
     found: dict[str, Any] = {}
     for key, value in leaves(cfg):
-        names_a_class = key.endswith(("_target_", "_partial_"))
+        own_class = key.endswith("_partial_") or (key.endswith("_target_") and str(value).startswith(OWN))
         repeats = str(value).startswith("${")
-        if is_science(key) and not names_a_class and not repeats:
+        if is_science(key) and not own_class and not repeats:
             found[key] = str(value) if isinstance(value, list) else value
     return dict(sorted(found.items()))

@@ -141,10 +141,17 @@ def in_words(results: Sequence[dict[str, Any]], directory: Path, budget: int) ->
     elif solved:
         lines = [f"{solved} of {replicas} replicas learned the task. With more updates others may: {longer}"]
     else:
-        errors = [result["best_error"] for result in results if not np.isnan(result["best_error"])]
-        best = f"; the best one was wrong in {100 * min(errors):.3g} % of the sequences" if errors else ""
-        lines = [f"No replica learned the task within {budget:,} updates{best}."]
+        lines = [f"No replica learned the task within {budget:,} updates{_best(results)}."]
         lines.append(f"Try more updates ({longer}), a shorter task.length, or another method or cell.")
     if lost:
         lines.append(f"{lost} diverged: a smaller optimizer.lr, or clipping (optimizer.clip=1), prevents it.")
     return lines
+
+
+def _best(results: Sequence[dict[str, Any]]) -> str:
+    """How near the best replica came: where lengths grow, to which length."""
+    reached = [result["reached"] for result in results if not np.isnan(result["reached"])]
+    if reached:
+        return f"; one has passed {max(reached):,.0f} of {results[0]['length']:,} steps"
+    errors = [result["best_error"] for result in results if not np.isnan(result["best_error"])]
+    return f"; the best one was wrong in {100 * min(errors):.3g} % of the sequences" if errors else ""

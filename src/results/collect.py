@@ -23,6 +23,9 @@ LOSSES = ("loss", "test_loss")
 KINDS = {"task.name": str, "task.length": int, "cell.name": str, "optimizer.name": str, "task.max_length": int | None}
 """Keys of a configuration that tables and figures are made by, and what they hold."""
 
+COMMIT = "commit"
+"""A column of kept tables that is no setting: what wrote their rows."""
+
 NUMBERS = "iufb"
 """Kinds of columns that hold numbers, as NumPy calls them."""
 
@@ -159,7 +162,7 @@ def replicas_of_table(file: Path) -> list[Replica]:
     """
     outcomes = _read(file, lambda: read_outcomes(file))
     table = _read(file, lambda: pd.read_csv(file))
-    further = [column for column in table if "." in column]
+    further = [column for column in table if column not in (*RESULTS, COMMIT)]
     settings = _read(file, lambda: table[further].astype(object).where(table[further].notna(), None).to_dict("records"))
     found = []
     for outcome, own in zip(outcomes, settings, strict=True):

@@ -51,7 +51,8 @@ def state(job: RunDirectory) -> str:
 def _line(sweep: Path, done: int, jobs: int, states: dict[str, list[str]]) -> str:
     parts = [f"{state}: {_some(names)}" for state, names in states.items()]
     line = f"{sweep}: {done} of {jobs} jobs have ended; {'; '.join(parts)}"
-    if RunDirectory(sweep).is_locked():
+    directory = RunDirectory(sweep)
+    if directory.is_locked() and not directory.is_ours:  # the report at its end is not what keeps it at work
         return f"{line}; the sweep is at work"
     return f"{line}; to go on: python -m src.train {shlex.quote(f'resume={sweep}')}"
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from src.intervals import wilson
-from src.results.collect import Replica, replicas_of, replicas_of_table
+from src.results.collect import Config, Replica, replicas_of, replicas_of_table
 from src.results.missing import DONE, job_names, state
 from src.results.outcomes import UnreadableRun
 from src.rundir import INTERRUPTED, JOBS, REPLICAS, RunDirectory, runs_under, table_file
@@ -43,6 +43,12 @@ class Entry:
     replicas: list[dict[str, Any]] = field(default_factory=list)
     settings: list[dict[str, Any]] = field(default_factory=list)
     problem: str | None = None
+
+    def add(self, replicas: Iterable[Replica]) -> None:
+        """Notes replicas, each of which counts once."""
+        for replica in replicas:
+            self.replicas.append(replica.outcome)
+            self.settings.append(dict(replica.config))
 
     def values(self, column: str) -> list[Any]:
         """The different values of a column, in order."""
@@ -142,7 +148,7 @@ def entries(directories: Iterable[Path]) -> list[Entry]:
 def _of_run(run: RunDirectory) -> Entry:
     """The entry of a run."""
     entry = Entry(run.path, _written([run.results_file, run.config_file]), state(run))
-    _add(entry, lambda: replicas_of(run))
+    entry.add(_read(entry, lambda: replicas_of(run)))
     return entry
 
 
@@ -154,27 +160,28 @@ def _of_sweep(folder: Path, jobs: Sequence[RunDirectory]) -> Entry:
     if RunDirectory(folder).is_locked():
         status += ", at work"
     entry = Entry(folder, _written([run.results_file for run in jobs] or [folder]), status)
+    kept: dict[tuple[Config, int], Replica] = {}
     for run in jobs:
-        _add(entry, partial(replicas_of, run))
+        for replica in _read(entry, partial(replicas_of, run)):
+            key = replica.config, replica.outcome["seed"]
+            kept[key] = max(kept.get(key, replica), replica, key=lambda own: own.progress)
+    entry.add(kept.values())
     return entry
 
 
-def _add(entry: Entry, read: Callable[[], Iterable[Replica]]) -> None:
-    """Adds the replicas of a run or a table to an entry, or why they cannot be read."""
+def _read(entry: Entry, reader: Callable[[], Iterable[Replica]]) -> list[Replica]:
+    """The replicas of a run or a table; none, and a note why, where they cannot be read."""
     try:
-        found = list(read())
+        return list(reader())
     except UnreadableRun as problem:
         entry.problem = str(problem)
-        return
-    for replica in found:
-        entry.replicas.append(replica.outcome)
-        entry.settings.append(dict(replica.config))
+        return []
 
 
 def _of_table(file: Path) -> Entry:
     """The entry of a table of replicas whose runs are gone."""
     entry = Entry(file.parent, _written([file]), "table")
-    _add(entry, lambda: replicas_of_table(file))
+    entry.add(_read(entry, lambda: replicas_of_table(file)))
     return entry
 
 

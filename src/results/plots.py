@@ -1,5 +1,6 @@
 """Figures of a sweep: success rate against length, error against updates, loss against epochs and time."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -99,14 +100,21 @@ def _draw_times(axis: Axes, inside: Sequence[Replica], lines: Lines) -> None:
         rates = success_rates(alike).iloc[[0]]
         at = sorted(int(replica.outcome["solved_at"]) for replica in alike if replica.outcome["solved"])
         shares = [number / len(alike) for number in range(len(at) + 1)]
+        end = min(longest, _budget(alike))
         look: dict[str, Any] = {"color": lines.colour(name), "marker": lines.marker(name)}
         axis.plot(
-            [0, *at, longest], [*shares, shares[-1]], drawstyle="steps-post", lw=1.5, markevery=[-1], label=name, **look
+            [0, *at, end], [*shares, shares[-1]], drawstyle="steps-post", lw=1.5, markevery=[-1], label=name, **look
         )
         if not rates["rate"].isna().any():
-            place = pd.Series([longest * (1.03 + 0.03 * lines.place(name))])
+            place = pd.Series([end + longest * (0.03 + 0.03 * lines.place(name))])
             draw_rates(axis, place, rates, **look)
     axis.set_xlim(0, longest * (1.06 + 0.03 * len(lines.names)))
+
+
+def _budget(alike: Sequence[Replica]) -> float:
+    """Updates that replicas of one line could make; infinity where that is not known."""
+    budgets = [dict(replica.config).get("trainer.max_steps") for replica in alike]
+    return max((math.inf if budget is None else float(budget) for budget in budgets), default=math.inf)
 
 
 MANY = 30

@@ -31,6 +31,7 @@ from src.rundir import (
     SUCCESS_RATE,
     figure_files,
     replaced,
+    runs_under,
     table_file,
     write_frame,
 )
@@ -61,6 +62,9 @@ def report(directories: Sequence[Path], out: Path | None = None, skipped: list[s
         print(f"skipped: {problem}", file=sys.stderr)
     if not replicas:
         raise ConfigurationError([f"no results under {', '.join(map(str, directories))}"])
+    for directory in directories:
+        if not runs_under([directory]):
+            print(f"no results under {directory}", file=sys.stderr)
     if out is None:
         out = Path(directories[0] if len(directories) == 1 else CURVES)
     out.mkdir(parents=True, exist_ok=True)

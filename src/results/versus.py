@@ -73,7 +73,7 @@ def different(one: Sequence[Replica], other: Sequence[Replica]) -> dict[str, tup
     keys = {key for side in sides for config in side for key in config}
     for key in sorted(keys):
         mine, theirs = (_distinct(config.get(key) for config in side) for side in sides)
-        if {*map(str, mine)} != {*map(str, theirs)}:
+        if set(mine) != set(theirs):
             found[key] = (mine, theirs)
     return found
 
@@ -88,12 +88,10 @@ def comparisons(one: Sequence[Replica], other: Sequence[Replica]) -> tuple[list[
     Returns:
         the comparisons, and how many configurations have no counterpart, or more than one: they are never pooled.
     """
-    apart = [
-        key for key, (mine, theirs) in different(one, other).items() if not {*map(str, mine)} & {*map(str, theirs)}
-    ]
+    apart = [key for key, (mine, theirs) in different(one, other).items() if not set(mine) & set(theirs)]
     sides = [_by_rest(side, apart) for side in (one, other)]
     common = [rest for rest in sides[0] if len(sides[0][rest]) == 1 == len(sides[1].get(rest, ()))]
-    inside = [key for key, _ in common[0] if len({str(dict(rest).get(key)) for rest in common}) > 1] if common else []
+    inside = [key for key, _ in common[0] if len({dict(rest).get(key) for rest in common}) > 1] if common else []
     found = []
     for rest in common:
         ((mine,), (theirs,)) = (side[rest].values() for side in sides)

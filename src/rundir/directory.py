@@ -135,6 +135,11 @@ class RunDirectory:
             return False
         return False
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is this process that is at work there."""
+        return self.path.resolve() in _held
+
     def clear(self) -> None:
         """Removes what a former run left: it would be taken for the new one's."""
         for pattern in LEFT_BY_A_RUN:
