@@ -276,6 +276,7 @@ def test_what_is_said_of_one_length():
     passed = words.of(words.read("reach", "passed"), run="msgd_cr")
     said = {
         100: ("all ten learn the task from the beginning too, after {} to {} updates", "there after {} to {}"),
+        150: ("At 150 it is all ten too, after {} to {}; growing", "growing, all ten, after {} to {}. At 200"),
         200: ("At 200 it is seven of ten, after {} to {} updates", "growing, all ten, after {} to {}"),
         300: ("At 300 it is two of ten", "ten of ten"),
     }
@@ -286,7 +287,7 @@ def test_what_is_said_of_one_length():
         solved[length] = (len(at), len(first))
         assert single.format(*map(words.thousands, (at.min(), at.max()))) in text
         assert growing.format(*map(words.thousands, (first.min(), first.max()))) in text
-    assert solved == {100: (10, 10), 200: (7, 10), 300: (2, 10)}
+    assert solved == {100: (10, 10), 150: (10, 10), 200: (7, 10), 300: (2, 10)}
     at_200, at_300 = (every.loc[f"{length}"] for length in (200, 300))
     assert "the three others guess after 300 000" in text and (at_200["error"][at_200["solved_at"].isna()] > 0.74).all()
     p = words.probability(fisher_exact([[2, 8], [10, 0]]).pvalue)
