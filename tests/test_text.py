@@ -16,7 +16,7 @@ from src.directions import Direction
 from src.network import Network, build_architecture
 from src.recurrence import FUSED, REFERENCE, cpu
 from src.results import rates
-from src.results.collect import collect
+from src.results.collect import by_config, collect
 from src.results.report import report
 from src.run import run
 from src.rundir import RunDirectory
@@ -246,6 +246,11 @@ def test_a_resumed_run_is_the_same_run_and_wants_the_same_text(file, tmp_path):
     with pytest.raises(ConfigurationError):
         run(compose(*keys, "trainer.max_epochs=9", f"resume={tmp_path / 'first'}"), tmp_path / "first")
     assert left == (first.config_file.read_text(), first.results_file.read_text()) and first.is_closed
+    run(compose(*keys, "trainer.max_epochs=3", "seed=5"), tmp_path / "other")
+    run(compose(*keys, "trainer.max_epochs=3", "seed=8"), tmp_path / "other too")
+    both = collect([tmp_path / "other", tmp_path / "other too"])
+    assert len(by_config(both)) == 1
+    assert len(by_config([*both, *collect([first.path])])) == 2, "not pooled, though the file's name is the same"
 
 
 @pytest.mark.parametrize("method", ["msgd", "msgd_c", "msgd_cr", "simplex", "simplex_switching", "rmsprop"])

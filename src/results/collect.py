@@ -1,5 +1,6 @@
 """Reads what runs left under directories: every replica once."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,8 +12,10 @@ import pandas as pd
 
 from src.config import ConfigurationError, leaves, science
 from src.config.errors import first_line
+from src.population import checkpoint
 from src.results.outcomes import UnreadableRun, read_outcomes
 from src.rundir import HISTORY, INTERRUPTED, RESULTS, RunDirectory, runs_under
+from src.storage import DamagedFile
 
 NOT_COMPARED = ("seconds", "spectral_radius", "loss", "test_loss")
 """Columns that two runs of the same configuration and seed may differ in."""
@@ -25,6 +28,12 @@ KINDS = {"task.name": str, "task.length": int, "cell.name": str, "optimizer.name
 
 COMMIT = "commit"
 """A column of kept tables that is no setting: what wrote their rows."""
+
+FILE = "path"
+"""Key of a task that learns from a file."""
+
+CONTENTS = "task.contents"
+"""The key under which a configuration says what was in it."""
 
 NUMBERS = "iufb"
 """Kinds of columns that hold numbers, as NumPy calls them."""
@@ -144,7 +153,7 @@ def replicas_of(run: RunDirectory) -> Iterator[Replica]:
     for key, kind in KINDS.items():
         if not isinstance(values.get(key), kind):
             raise UnreadableRun(f"{run.config_file}: {key} is {values.get(key)}, so no configuration of a run")
-    config = _read(run.config_file, lambda: _config(cfg))
+    config = _read(run.config_file, lambda: _config(cfg, contents(run, cfg)))
     outcomes = _read(run.results_file, lambda: read_outcomes(run.results_file))
     history = _read(run.history_file, run.read_history)
     _demand_columns(run.history_file, history, HISTORY, ("seed", "step") if len(history) else ())
@@ -189,9 +198,21 @@ def _read(file: Path, reader: Callable[[], Any]) -> Any:
         raise UnreadableRun(f"{file}: cannot be read: {first_line(error)}") from error
 
 
-def _config(cfg: dict[str, Any]) -> Config:
+def _config(cfg: dict[str, Any], contents: str | None) -> Config:
     """What a result depends on; values that cannot be compared, like empty dictionaries, count as text."""
-    return Config((key, str(value) if isinstance(value, dict) else value) for key, value in science(cfg).items())
+    values = science(cfg) | {CONTENTS: contents}
+    return Config((key, str(value) if isinstance(value, dict) else value) for key, value in sorted(values.items()))
+
+
+def contents(run: RunDirectory, cfg: dict[str, Any]) -> str | None:
+    """A digest of the file that a run learned from, which may have changed since; None: of no file, or not known."""
+    if FILE not in cfg["task"]:
+        return None
+    try:
+        known = checkpoint.read(run.checkpoint_file).keepsake
+    except DamagedFile:
+        return None
+    return hashlib.sha256(repr(sorted(known.items())).encode()).hexdigest()[:8]
 
 
 def _demand_columns(file: Path, table: pd.DataFrame, columns: Sequence[str], whole: Sequence[str]) -> None:
