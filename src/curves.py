@@ -19,10 +19,7 @@ def main() -> None:
     parser.add_argument("--module", action="append", default=[], help="of your own, that the configuration names")
     arguments = parser.parse_args()
     skipped: list[str] = []
-    absent = [f"{directory}: no such directory" for directory in arguments.directories if not directory.exists()]
     try:
-        if absent:
-            raise ConfigurationError(absent)
         import_modules(arguments.module)
         report(arguments.directories, arguments.out, skipped)
     except ConfigurationError as error:

@@ -200,7 +200,9 @@ def _read(file: Path, reader: Callable[[], Any]) -> Any:
 
 def _config(cfg: dict[str, Any], contents: str | None) -> Config:
     """What a result depends on; values that cannot be compared, like empty dictionaries, count as text."""
-    values = science(cfg) | {CONTENTS: contents}
+    values = science(cfg)
+    if contents is not None:
+        values[CONTENTS] = contents
     return Config((key, str(value) if isinstance(value, dict) else value) for key, value in sorted(values.items()))
 
 

@@ -54,8 +54,11 @@ def report(directories: Sequence[Path], out: Path | None = None, skipped: list[s
         skipped: gets one line for each run that cannot be read; they are printed too.
 
     Raises:
-        ConfigurationError: there are no results, or conflicting ones.
+        ConfigurationError: there are no results, or conflicting ones, or a directory is not there.
     """
+    absent = [f"{directory}: no such directory" for directory in directories if not Path(directory).exists()]
+    if absent:
+        raise ConfigurationError(absent)
     skipped = [] if skipped is None else skipped
     replicas = collect(directories, skipped)
     for problem in skipped:
