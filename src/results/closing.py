@@ -66,7 +66,8 @@ def closing_table(
         for line in in_words(results, directory, budget):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
     figure = f"{FIGURE}, " if (directory / FIGURE).is_file() else ""
-    console.print(f"in {directory}: {figure}results.csv, history.csv, checkpoints/, TensorBoard events", soft_wrap=True)
+    events = ", TensorBoard events" if any(directory.glob("events.out.tfevents.*")) else ""
+    console.print(f"in {directory}: {figure}results.csv, history.csv, checkpoints/{events}", soft_wrap=True)
 
 
 def table(results: Sequence[dict[str, Any]], in_bits: bool = False) -> Table:

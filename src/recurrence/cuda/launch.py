@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from src.recurrence.cuda.support import UNITS
+from src.recurrence.cuda.support import MIXED, UNITS
 
 PRECISIONS = ("tf32x3", "tf32")
 """How a product of float32 is made on tensor cores: three products of parts with 11 significant bits, as exact as
@@ -64,26 +64,29 @@ def options(kernel: Any, arguments: dict[str, Any], constants: dict[str, Any], w
     found: dict[str, Any] = {"num_warps": warps, **OPTIONS}
     if "UNITS" in constants:
         name = kernel.fn.__name__
-        most = registers(arguments["H"], constants["COLUMNS"], name.startswith("lstm"), name.endswith("backward"))
+        forms = (name.startswith("lstm"), name.endswith("backward"), constants.get("CODE") == MIXED)
+        most = registers(arguments["H"], constants["COLUMNS"], *forms)
         if most is not None:
             found["maxnreg"] = most
     return found
 
 
-def registers(units: int, columns: int, lstm: bool, backward: bool) -> int | None:
+def registers(units: int, columns: int, lstm: bool, backward: bool, mixed: bool) -> int | None:
     """Most registers of a thread; None: as the assembler likes.
 
     Left to itself it spills some, so that more programs fit on an SM. A bound forbids that: it is the lowest of 128,
     168 and 255 with which nothing spills. 8 warps of 128 registers fit twice on an SM, 4 warps of 168 three times.
-    Rows of 16, 32, ... units are read four numbers at a time, and take fewer.
+    Rows of 16, 32, ... units are read four numbers at a time, and take fewer; mixed activations take more.
     """
     on_chip = not backward and columns == 1
     if units > UNITS:
         return 255
     if on_chip and units <= 32:
         return (168 if units % 16 else 128) if lstm else None
+    if on_chip and not lstm:
+        return 255 if units % 16 or mixed else 128
     if on_chip:
-        return 255 if units % 16 and not lstm else None
+        return None
     if units > 32:
         return 255 if units % 16 else 128
     if lstm:

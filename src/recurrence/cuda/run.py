@@ -12,12 +12,9 @@ from src.recurrence.backend import Gradients, Pass
 from src.recurrence.checks import refuse
 from src.recurrence.cuda import products
 from src.recurrence.cuda.launch import Tiles, launch, tiles
-from src.recurrence.cuda.support import ACTIVATIONS, processors, room
+from src.recurrence.cuda.support import ACTIVATIONS, MIXED, processors, room
 from src.recurrence.inputs import inside, project
 from src.recurrence.known import omega_of, only_omega
-
-MIXED = -1
-"""In place of the number of an activation: each replica has its own."""
 
 
 class Run:

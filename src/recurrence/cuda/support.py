@@ -15,6 +15,9 @@ from src.recurrence.known import is_known
 ACTIVATIONS = {"tanh": 0, "sigmoid": 1, "relu": 2, "elu": 3, "identity": 4}
 """Numbers of the activations in the kernels."""
 
+MIXED = -1
+"""In place of the number of an activation: each replica has its own."""
+
 UNITS = 64
 """Most units of a tile; above, W is cut into tiles of so many columns."""
 LARGEST = {Vanilla: 256, LSTM: 128}
