@@ -301,10 +301,18 @@ def test_what_is_said_of_one_length():
     best = at_400["best_error"][at_400["solved_at"].isna()].sort_values()
     assert best.iloc[:2].round(2).tolist() == [0.05, 0.05] and best.iloc[2] > 0.5 and len(at_400) == 10
     later = every[every["length"] >= 600]
-    assert "600 and 1 000 steps have had 60 000 updates and five seeds so far; all guess there" in text
-    assert (later["updates"] == 60_000).all() and (later["error"] > 0.74).all() and len(later) == 10
+    assert "At 600 none of ten has learned it (growing, all ten; p < .001), and at 1 000 none of five" in text
+    assert fisher_exact([[0, 10], [10, 0]]).pvalue < 0.001
+    assert "all of them guess after 300 000 updates" in text
+    assert (later["updates"] == 300_000).all() and (later["error"] > 0.73).all()
+    assert later["length"].value_counts().to_dict() == {600: 10, 1000: 5}
+    counts = [every.loc[f"{length}", "solved_at"].count() for length in (200, 300, 400, 600)]
+    readme = text_of("README.md")
+    assert "seven of ten learn 200 steps in 300 000 updates, two of ten 300, one 400 and none 600." in readme
+    assert "All ten that grow (dashed) pass 600." in readme and passed[passed["length"] >= 600]["seed"].nunique() == 10
+    assert counts == [7, 2, 1, 0]
     early = (every.loc[["200", "300"], "solved_at"] <= 60_000).sum()
-    assert "at 200 and 300 steps one of twenty networks had learned the task by then, and nine by 300 000" in text
+    assert "at 200 and 300 steps one of twenty networks had learned the task by 60 000, and nine by 300 000" in text
     assert (early, len(at_200) + len(at_300), solved[200][0] + solved[300][0]) == (1, 20, 9)
     first, last = (words.thousands(bound) for bound in every.loc["100_constant", "solved_at"].agg(["min", "max"]))
     assert f"all five learn 100 steps, after {first} to {last} updates" in text

@@ -21,6 +21,9 @@ ALPHA = RESULTS / "reach_alpha"
 SINGLE_BUDGET = 100_000
 """Updates of those that are trained at one length from the beginning, with another start."""
 
+SEEDS = 10
+"""Of a point of the first figure; a length with fewer has none."""
+
 CONTROL_BUDGET = 300_000
 """Updates of those that are trained at one length from the beginning, and else as those that grow."""
 
@@ -176,9 +179,10 @@ def draw_single(axis: Axes, rates: pd.DataFrame) -> None:
 
 
 def draw_control(axis: Axes, replicas: pd.DataFrame) -> None:
-    """Draws success rates of single lengths with the start, momentum and learning rates of those that grow."""
+    """Draws success rates of single lengths, of ten seeds, with the start and rates of those that grow."""
     falling = replicas[~replicas["run"].astype(str).str.endswith("_constant")]
     rates = rates_within(falling, CONTROL_BUDGET).sort_values("length")
+    rates = rates[rates["replicas"] == SEEDS]
     look = {"color": "black", "marker": "x", "ls": ":", "label": "MSGD-CR, single,\nstart as of those that grow"}
     draw_rates(axis, rates["length"] * 1.05, rates, **look)
 
