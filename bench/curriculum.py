@@ -1,20 +1,30 @@
-"""python -m bench.curriculum: what it costs that replicas have lengths of their own.
+"""python -m bench.curriculum: what it costs that replicas have lengths of their own, and what a curriculum takes.
 
-Time steps a second of ten replicas, temporal order, 50 tanh units, 20 sequences. Once each replica is at another stage
-of a curriculum from 50 to 1 000 steps, once all are at the same length and the sum is the same; by turns. (With MSGD-CR
-untrained networks pay more where sequences are long: there some of their gradients vanish.)
+First, time steps a second of ten replicas, temporal order, 50 tanh units, 20 sequences. Once each replica is at another
+stage of a curriculum from 50 to 1 000 steps, once all are at the same length and the sum is the same; by turns. (With
+MSGD-CR untrained networks pay more where sequences are long: there some of their gradients vanish.)
+
+Then a run, experiment=reach with a heavy Ω to update 40 000, where networks are at some 200 to 1 000 steps. Which part
+of its seconds do success tests take, which any run has, and which the curriculum: searching for the next length, going
+back, learning rates?
 """
 
+import tempfile
 from collections.abc import Callable
 from itertools import product
+from pathlib import Path
 from statistics import median
+from time import perf_counter
+from typing import Any
 
+import hydra
 import torch
 
-from bench.bench import CORES, configuration, timed
+from bench.bench import CORES, ROOT, configuration, timed
 from src import recurrence
-from src.callbacks.curriculum import growing
-from src.run import build, quiet
+from src.callbacks.curriculum import Curriculum, growing
+from src.run import build, quiet, run
+from src.training.module import Training
 from src.training.update import advance
 from tasks.block import Block
 from tasks.data import TrainingData
@@ -22,6 +32,9 @@ from tasks.data import TrainingData
 REPLICAS = 10
 TURNS = 7
 UPDATES = 5
+
+KEYS = ["experiment=reach", "optimizer.alpha=12", f"replicas={REPLICAS}", "trainer.max_steps=40000"]
+KEYS += ["threads=1", "callbacks.diagnostics.every=null", "logger=none"]
 
 
 def at(lengths: list[int], method: str) -> Callable[[], int]:
@@ -33,6 +46,33 @@ def at(lengths: list[int], method: str) -> Callable[[], int]:
     block = Block.drawn(drawn, every_step=False)
     module.configure_optimizers()
     return lambda: len(advance(module.population.stack, block, module.task, module.method))
+
+
+def clocked(owner: type, name: str) -> list[float]:
+    """Seconds of each call of a method from now on."""
+    method = getattr(owner, name)
+    seconds: list[float] = []
+
+    def measured(*arguments: Any, **keys: Any) -> Any:
+        start = perf_counter()
+        found = method(*arguments, **keys)
+        seconds.append(perf_counter() - start)
+        return found
+
+    setattr(owner, name, measured)
+    return seconds
+
+
+def whole(directory: Path) -> None:
+    """Trains in a directory, and tells the parts of its seconds."""
+    with hydra.initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
+        cfg = hydra.compose("train", overrides=KEYS)
+    own = clocked(Curriculum, "judge")
+    tests = clocked(Training, "test")
+    start = perf_counter()
+    run(cfg, directory)
+    total = perf_counter() - start
+    print(f"a whole run: {total:.0f} s, of which tests {sum(tests) / total:.1%}, the curriculum {sum(own) / total:.1%}")
 
 
 def main() -> None:
@@ -52,7 +92,9 @@ def main() -> None:
         middle = {name: median(found) for name, found in rates.items()}
         ratio = middle["own lengths"] / middle["one length"]
         words = ", ".join(f"{name} {rate:,.0f} steps/s" for name, rate in middle.items())
-        print(f"{method}, {threads} thread{'s' * (threads > 1)}: {words}, ratio {ratio:.2f}")
+        print(f"{method}, {threads} thread{'s' * (threads > 1)}: {words}, ratio {ratio:.3f}")
+    with tempfile.TemporaryDirectory() as parent:
+        whole(Path(parent) / "run")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from src.evaluate import run as evaluated
 from src.results.collect import Config, Replica, collect
 from src.results.comparison import labels
 from src.results.rates import success_rates
-from src.results.reach import at_each_length, passed_at
+from src.results.reach import at_each_length, lengths_of, passed_at
 from src.results.reach import growing as whose_lengths_grow
 from src.results.report import report
 from src.run import build, run
@@ -337,12 +337,18 @@ def test_a_checkpoint_of_before_lengths_were_searched_for_goes_on():
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A run in which replicas pass, go back, solve and fail; its directory, parameters, and how often one went back."""
+    """A run in which replicas pass, go back, solve and fail; its directory, parameters, and after which updates one
+    went back."""
     directory = tmp_path_factory.mktemp("whole")
     returns = []
     go_back = Curriculum.go_back
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Curriculum, "go_back", lambda self, *rest: (returns.append(rest[1]), go_back(self, *rest)))
+
+        def noted(self, population, replica):
+            returns.append(population.step)
+            go_back(self, population, replica)
+
+        patch.setattr(Curriculum, "go_back", noted)
         _, parameters = train(directory, *HARD)
     return directory, parameters, returns
 
@@ -374,7 +380,8 @@ def test_solved_is_passed_at_the_last_length_only(whole):
     "keys",
     [
         [],
-        ["curriculum.mixing=0.8", "curriculum.first=13"],
+        ["replicas=7"],
+        ["curriculum.mixing=0.8", "curriculum.first=13", "success.max_error=0.25"],
         SEARCHING,
         ["cell=lstm", "optimizer=adam", "curriculum.exponent=0", "optimizer.lr=0.01"],
         ["task=addition", "~task.positions", "success.max_error=0.3"],
@@ -397,6 +404,8 @@ def test_replicas_never_touch(tmp_path, whole, keys, monkeypatch):
     together = tmp_path / "together" if keys else whole[0]
     parameters = train(together, *own, "threads=2")[1] if keys else whole[1]
     assert {replica for replica, lengths in searches if lengths > 1} == ({0, 1, 2} if keys == SEARCHING else set())
+    history = pd.read_csv(together / "history.csv")
+    assert history.groupby("step")["length"].nunique().max() > 1  # at other stages
     for seed in (1, 2):
         alone = tmp_path / f"{seed}"
         _, mine = train(alone, *own, "replicas=1", f"seed={seed}", "threads=1")
@@ -406,19 +415,23 @@ def test_replicas_never_touch(tmp_path, whole, keys, monkeypatch):
 
 @pytest.mark.parametrize("stop", [50, 175, 450, 480])
 def test_a_resumed_run_is_the_same_run(tmp_path, whole, stop):
-    """Stopped at tests and between them, after a replica went on, and just after one went back."""
-    directory, parameters, _ = whole
+    """Stopped at tests and between them, after a replica went on, after one went back, and on its way from there."""
+    directory, parameters, returns = whole
+    assert 450 in returns and not any(450 < step < 500 for step in returns)
     train(tmp_path / "first", *[key for key in HARD if "max_steps" not in key], f"trainer.max_steps={stop}")
     _, mine = train(tmp_path / "second", *HARD, f"resume={tmp_path / 'first'}")
     assert [unequal(mine, r, parameters, r) for r in range(3)] == [[]] * 3
     assert_same_tables(tmp_path / "second", directory)
 
 
-def test_a_signal_after_a_test_is_no_second_test(tmp_path, whole, monkeypatch):
-    """It comes while the next block is drawn, of which no update is made then: nobody is to move on twice."""
-    _, parameters, _ = whole
+@pytest.mark.parametrize("at", [[50, 100], [450, 500]], ids=["who went on", "who went back"])
+def test_a_signal_after_a_test_is_no_second_test(tmp_path, whole, monkeypatch, at):
+    """It comes while the next block is drawn, of which no update is made then: nobody is to move on or back twice."""
+    _, parameters, returns = whole
+    assert at[0] == 50 or set(at) <= set(returns)
     next_block = Sequences.next_block
-    at = [50, 100]
+    first = at[0]
+    at = list(at)
 
     def interrupted(self):
         block = next_block(self)
@@ -430,7 +443,7 @@ def test_a_signal_after_a_test_is_no_second_test(tmp_path, whole, monkeypatch):
     monkeypatch.setattr(Sequences, "next_block", interrupted)
     directory = tmp_path / "run"
     population, _ = train(directory, *HARD)
-    assert population.step == 50
+    assert population.step == first
     train(directory, *HARD, f"resume={directory}")
     _, mine = train(directory, *HARD, f"resume={directory}")
     assert at == []
@@ -566,6 +579,10 @@ def test_the_share_that_passed_each_length(tmp_path):
     assert shares["median_solved_at"][10] == 125 and np.isnan(shares["median_solved_at"][13])
     whole_task = success_rates(collect([tmp_path])).iloc[0]
     assert list(shares.loc[16][["rate", "ci_low", "ci_high"]]) == list(whole_task[["rate", "ci_low", "ci_high"]])
+    each = [(0, 50 * number, 10 + number, None) for number in range(100)]
+    many = pd.DataFrame(each, columns=["seed", "step", "length", "reached"]).merge(first, how="cross")
+    many.to_csv(run_directory.history_file, index=False)
+    assert lengths_of(whose_lengths_grow(collect([tmp_path]))) == list(range(10, 110))
 
 
 def test_a_report_of_a_curriculum_has_its_table_and_figure(tmp_path, whole, capsys):

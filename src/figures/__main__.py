@@ -12,8 +12,9 @@ from src.figures.copy_adding import copy_adding
 from src.figures.leaving import replicas_leaving
 from src.figures.lengths import success_by_length
 from src.figures.one_unit import bifurcation, error_surface
+from src.figures.pairs import reach_settings
 from src.figures.price import price_losses
-from src.figures.reach import clocks, own_length_only, reach, reach_many
+from src.figures.reach import clocks, mixed_lengths, own_length_only, reach, reach_many
 from src.figures.rivals import rivals
 from src.figures.sequence import input_sequence
 from src.figures.starts import gradients_at_the_start, success_by_radius
@@ -30,8 +31,10 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "price_losses": price_losses,
     "reach": reach,
     "own_length_only": own_length_only,
+    "mixed_lengths": mixed_lengths,
     "clocks": clocks,
     "reach_many": reach_many,
+    "reach_settings": reach_settings,
     "rivals": rivals,
     "copy_adding": copy_adding,
 }

@@ -31,6 +31,9 @@ TICKS = (50, 100, 200, 400, 700, 1000)
 AROUND = 30
 """Lengths on both sides of the last one of which the right panel shows each."""
 
+SHOWN = 200
+"""The longest length of the figure of mixed lengths."""
+
 GROWING = {
     ("reach", "msgd"): "MSGD",
     ("reach", "msgd_c"): "MSGD-C",
@@ -83,10 +86,10 @@ def reach(command: str, results: Path = RESULTS) -> Figure:
     draw_single(right, rates_within(pd.read_csv(SINGLE), SINGLE_BUDGET))
     draw_control(right, pd.read_csv(results / "reach_control" / "replicas.csv"))
     for number, (run, name) in enumerate(GROWING.items()):
-        own = _passed(results, *run)
+        own = of_run(results, *run)
         draw_shares(right, own, f"{name}, growing,\n{_thousands(own)} updates", number)
     ways = own
-    light = _passed(results, *LIGHT)
+    light = of_run(results, *LIGHT)
     draw_shares(right, light, f"MSGD-CR, α = 4, growing,\n{_thousands(light)} updates", number, ls="--", lw=1)
     draw_ways(left, ways, number)
     left.set(title=f"{name}, growing, a line per replica", xlabel="updates", ylabel="longest length passed (steps)")
@@ -94,7 +97,7 @@ def reach(command: str, results: Path = RESULTS) -> Figure:
     right.set(title="share that passed T or more", xlabel="length T (steps)", ylabel="share of ten")
     right.set(xscale="log", xlim=(45, 1100), ylim=(-0.04, 1.04))
     for axis in (left.yaxis, right.xaxis):
-        _in_steps(axis, TICKS)
+        in_steps(axis, TICKS)
     left.xaxis.set_major_locator(MaxNLocator(3))
     left.grid(alpha=0.3)
     right.grid(alpha=0.3)
@@ -113,7 +116,7 @@ def reach_many(command: str, results: Path = RESULTS) -> Figure:
     figure = Figure(figsize=(10.6, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     for number, (run, name) in enumerate(MANY.items(), start=1):
-        own = _passed(results, "reach_many", run)
+        own = of_run(results, "reach_many", run)
         draw_ways(left, own, number)
         draw_shares(right, own, name, number)
     budget = int(own["budget"].iloc[0])
@@ -122,7 +125,7 @@ def reach_many(command: str, results: Path = RESULTS) -> Figure:
     right.set(title="share that passed T or more", xlabel="length T (steps)", ylabel="share of 45")
     right.set(xscale="log", xlim=(45, 1100), ylim=(-0.04, 1.04))
     for axis in (left.yaxis, right.xaxis):
-        _in_steps(axis, TICKS)
+        in_steps(axis, TICKS)
     left.grid(alpha=0.3)
     right.grid(alpha=0.3)
     right.legend(frameon=False, fontsize=8, loc="lower left")
@@ -133,7 +136,7 @@ def reach_many(command: str, results: Path = RESULTS) -> Figure:
     return captioned(figure, caption, command)
 
 
-def _passed(results: Path, folder: str, run: str) -> pd.DataFrame:
+def of_run(results: Path, folder: str, run: str) -> pd.DataFrame:
     """The lengths that the replicas of one run passed."""
     every = pd.read_csv(results / folder / "passed.csv")
     return every[every["run"] == run]
@@ -144,7 +147,7 @@ def _thousands(passed: pd.DataFrame) -> str:
     return f"{int(passed['budget'].iloc[0]):,}".replace(",", " ")
 
 
-def _in_steps(axis: Axis, ticks: tuple[int, ...]) -> None:
+def in_steps(axis: Axis, ticks: tuple[int, ...]) -> None:
     """Ticks at these lengths, on a logarithmic axis."""
     axis.set_major_locator(FixedLocator(ticks))
     axis.set_major_formatter(ScalarFormatter())
@@ -210,6 +213,30 @@ def own_length_only(command: str, folder: Path = ALPHA) -> Figure:
     return captioned(figure, caption, command)
 
 
+def mixed_lengths(command: str, results: Path = RESULTS) -> Figure:
+    """Wrong answers at other lengths, of networks that have learned 100 steps alone, or mixed with shorter ones."""
+    errors = pd.read_csv(results / "reach_mixing" / "evaluation.csv")
+    figure = Figure(figsize=(10.6, 3.6), layout="constrained")
+    panels = figure.subplots(1, 3, sharey=True)
+    for axis, (mixing, own) in zip(panels, errors.groupby("run", sort=False), strict=True):
+        networks = own["seed"].nunique()
+        least = round(100 * float(mixing))
+        lengths = "100 steps alone" if least == 100 else f"{least} to 100 steps"
+        for _, each in own[own["length"] <= SHOWN].groupby("seed"):
+            axis.plot(each["length"], 100 * each["error"], color=COLOURS[2], lw=1, marker=".", ms=4, alpha=0.7)
+        axis.axvspan(least - 0.5, 100.5, color=COLOURS[4], alpha=0.25, lw=0)
+        axis.axhline(75, color="0.6", ls=":", lw=1)
+        axis.set(xscale="log", xlabel="length T (steps)", title=f"{lengths}: {networks} networks")
+        in_steps(axis.xaxis, (50, 70, 100, 150, 200))
+        axis.grid(alpha=0.3)
+    panels[0].set_ylabel("wrong sequences (%)")
+    caption = (
+        "MSGD-CR, α = 12, lengths grew to 100 steps; who has solved that, at other lengths; 1000 sequences each.\n"
+        "Yellow: lengths that were trained on at the end. Dotted: guessing. Commits: results/README.md."
+    )
+    return captioned(figure, caption, command)
+
+
 def clocks(command: str, folder: Path = ALPHA) -> Figure:
     """Spectral radius, how slowly the clock turns and how early it is right, against the longest length passed."""
     every = pd.read_csv(folder / "clocks.csv")
@@ -230,7 +257,7 @@ def clocks(command: str, folder: Path = ALPHA) -> Figure:
     early.yaxis.set_major_formatter(ScalarFormatter())
     for axis in axes:
         axis.set(xscale="log", xlabel="longest length passed (steps)")
-        _in_steps(axis.xaxis, (200, 400, 1000, 2000, 4000))
+        in_steps(axis.xaxis, (200, 400, 1000, 2000, 4000))
         axis.grid(alpha=0.3)
     radius.legend(frameon=False, fontsize=8, loc="center right")
     caption = "Ten networks of each, with the parameters that passed that length. Updates and commits: docs/clocks.md."

@@ -20,12 +20,9 @@ def growing(replicas: Sequence[Replica]) -> list[Replica]:
 LAST = "curriculum.last"
 """The key under which the last length of a curriculum is kept where the length is another one."""
 
-MOST = 60
-"""Lengths of a curve at most."""
-
 
 def at_each_length(replicas: Sequence[Replica]) -> list[Replica]:
-    """Each replica once for each of some lengths, as if whoever came that far, or farther, had solved the task.
+    """Each replica once for each length that was tested, as if whoever came that far, or farther, had solved the task.
 
     What comes out can be pooled like any other replicas: one population gives a whole curve. It is one of how far they
     came: a replica need not have been tested on a length that is shorter than the one that it passed.
@@ -45,11 +42,9 @@ def at_each_length(replicas: Sequence[Replica]) -> list[Replica]:
 
 
 def lengths_of(replicas: Sequence[Replica]) -> list[int]:
-    """Lengths on which some replica was tested, the same for all that are compared; of many, :data:`MOST`, evenly."""
+    """All lengths on which some replica was tested, the same for all that are compared."""
     tested = {int(length) for replica in replicas for length in replica.curve("length")[:, 0] if length == length}
-    lengths = sorted(tested)
-    few = np.linspace(0, len(lengths) - 1, min(len(lengths), MOST)).round().astype(int)
-    return [lengths[index] for index in few]
+    return sorted(tested)
 
 
 def _outcome(replica: Replica, length: int) -> dict[str, object]:

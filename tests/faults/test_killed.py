@@ -17,6 +17,7 @@ KILLED = {
     "clipping": [*SMALL, "optimizer=msgd_c"],
     "a checkpoint every moment": [*SMALL, *OFTEN, "optimizer=msgd_cr"],
     "lengths that vary": [*SMALL, "task=addition", "task.length=10", "task.max_length=30"],
+    "lengths that grow": ["experiment=reach_smoke", "replicas=3", "threads=1", "block=7", "curriculum.patience=1"],
     "solved one after the other": [*SMALL, "replicas=5", "success.max_error=0.71", "success.check_every=20"],
     "Adam, LSTM": [*SMALL, "cell=lstm", "optimizer=adam", "task.length=12"],
     "simplex": [*SMALL, "task=memorization_5bit", "task.length=12", "optimizer=simplex", "trainer.max_steps=200"],
@@ -29,7 +30,7 @@ KILLED = {
     "a sweep of lengths": ["-m", *SMALL, "task.length=10,15", "seed=0,7", "trainer.max_steps=200"],
 }
 KILLS = 12 if FULL else 1
-CHOSEN = list(KILLED) if FULL else ["solved one after the other"]
+CHOSEN = list(KILLED) if FULL else ["solved one after the other", "lengths that grow"]
 
 
 @pytest.mark.parametrize("name", CHOSEN)

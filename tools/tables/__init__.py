@@ -1,6 +1,6 @@
 """What makes each table of README, REPRODUCTION and docs, by its name."""
 
-from tools.tables import galvan, pascanu, price, reach, records, rivals, text
+from tools.tables import galvan, pairs, pascanu, price, reach, records, rivals, text
 
 TABLES = {
     **pascanu.TABLES,
@@ -8,6 +8,7 @@ TABLES = {
     **rivals.TABLES,
     **price.TABLES,
     **reach.TABLES,
+    **pairs.TABLES,
     **records.TABLES,
     **text.TABLES,
 }

@@ -7,7 +7,7 @@ import pandas as pd
 from src.figures.lengths import STARTS
 from src.figures.reach import MANY, latest
 from src.intervals import wilson
-from tools.tables.words import NOT_RUN, markdown, of, read
+from tools.tables.words import NOT_RUN, markdown, of, read, spread
 
 BUDGET = 60_000
 """Updates that each replica has made whose lengths grow; some have made more."""
@@ -15,6 +15,7 @@ BUDGET = 60_000
 WAYS = {
     "msgd": "MSGD",
     "msgd_c": "MSGD-C",
+    "simplex": "simplex direction",
     "heavy": "MSGD-CR, α = 12",
     "msgd_cr": "MSGD-CR, α = 4",
     "tenth_c": "MSGD-C, up to a tenth longer",
@@ -29,7 +30,10 @@ WAYS = {
 }
 """Runs of ten replicas, in words; all but heavy are in results/reach."""
 
-TWICE = ("msgd", "msgd_c", "heavy", "msgd_cr")
+EACH = {"msgd": "MSGD", "msgd_c": "MSGD-C", "msgd_cr": "MSGD-CR", "simplex": "simplex"}
+"""The methods, and the runs of them from the spectral start, in words."""
+
+TWICE = ("msgd", "msgd_c", "simplex", "heavy", "msgd_cr")
 """Those of which the table tells how far they had come by BUDGET too."""
 
 SETTINGS = {
@@ -191,15 +195,10 @@ def clocks() -> list[str]:
     rows = []
     for run, name in LOOKED_AT.items():
         own = latest(every, run)
-        cells = [_spread(own[column], digits) for column, digits in columns.items()]
+        cells = [spread(own[column], digits) for column, digits in columns.items()]
         rows.append([name, str(len(own)), f"{own['updates'].max():,}", *cells])
     head = ["", "networks", "updates, at most", "length passed", "ρ(W)", "quarter turn", "right so early", "gradient"]
     return markdown(head, rows)
-
-
-def _spread(values: pd.Series, digits: int = 0) -> str:
-    """The median, and the least and the largest in brackets."""
-    return f"{values.median():.{digits}f} ({values.min():.{digits}f}–{values.max():.{digits}f})"
 
 
 def reach_tasks() -> list[str]:
@@ -213,12 +212,16 @@ def reach_tasks() -> list[str]:
 
 
 def reach_starts() -> list[str]:
-    """How far five replicas came from each start."""
-    passed = read("reach", "passed")
-    rows = [["spectral, ρ = 1.2", _furthest(of(passed[passed["seed"] <= 4], run="msgd_cr"))]]
-    for cell, own in read("reach_starts", "passed").groupby("run", sort=False):
-        rows.append([(STARTS | {"lstm": "LSTM"})[str(cell)], _furthest(own)])
-    return markdown(["start", "longest length of seeds 0–4"], rows)
+    """How far five replicas came from each start with each method."""
+    spectral = read("reach", "passed")
+    spectral = spectral[(spectral["seed"] <= 4) & spectral["run"].isin(EACH)].assign(cell="spectral")
+    every = pd.concat([spectral, read("reach_starts", "passed")])
+    names = STARTS | {"spectral": "spectral, ρ = 1.2", "lstm": "LSTM"}
+    rows = []
+    for cell, own in every.groupby("cell", sort=False):
+        furthest = [_furthest(of(own, optimizer=method)) for method in EACH]
+        rows.append([names[str(cell)], *furthest])
+    return markdown(["longest length of seeds 0–4", *EACH.values()], rows)
 
 
 def reach_control() -> list[str]:
@@ -234,8 +237,8 @@ def reach_control() -> list[str]:
         rows.append([f"one length from the beginning, {name}", *_solved(alone[~constant], lengths, budget)])
         if budget == BUDGET:
             rows.append([f"the same, learning rate as at 50 steps, {name}", *_solved(alone[constant], lengths, budget)])
-        counts = [sum(each >= length for each in came) for length in lengths]
-        rows.append([f"growing from 50, {name}", *(f"{count} of {len(came)}" for count in counts)])
+        counts = [f"{sum(each >= length for each in came)} of {len(came)}" for length in lengths]
+        rows.append([f"growing from 50, that length or a longer one, {name}", *counts])
     return markdown(["steps", *map(str, lengths)], rows)
 
 

@@ -62,6 +62,14 @@ def probability(p: float) -> str:
     return fraction(p) if p < 0.995 else "1"
 
 
+def spread(values: pd.Series, digits: int = 0) -> str:
+    """The median, and where there are several values the least and the largest in brackets."""
+    middle = f"{values.median():.{digits}f}"
+    if len(values) == 1:
+        return middle
+    return f"{middle} ({values.min():.{digits}f}–{values.max():.{digits}f})"
+
+
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """The lines of a table.
 
