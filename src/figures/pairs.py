@@ -34,17 +34,41 @@ class Way:
     run: str
 
 
+@dataclass(frozen=True)
+class Pair:
+    """Two runs of the same seeds that differ in one thing, or nearly so: docs/reach-settings.md has what else differs.
+
+    Args:
+        title: what they differ in.
+        first: how most runs are.
+        second: what is compared with it.
+    """
+
+    title: str
+    first: Way
+    second: Way
+
+    @property
+    def ways(self) -> tuple[Way, Way]:
+        return self.first, self.second
+
+
+LIGHT = ("reach", "msgd_cr")
+HEAVY = ("reach_alpha", "alpha_12")
+ALONE = ("reach", "no_search")
+PLAIN = ("reach", "no_momentum")
+"""Folders and runs that stand in several pairs; the last has neither search nor momentum."""
+
 PAIRS = (
-    (Way("α = 4", "reach", "msgd_cr"), Way("α = 12", "reach_alpha", "alpha_12")),
-    (Way("20 sequences a batch", "reach_alpha", "alpha_12"), Way("10 sequences", "reach_batch", "10_far")),
-    (Way("goes back after 5 tests", "reach_alpha", "alpha_12"), Way("stays", "reach_alpha", "stay")),
-    (Way("exponent 1", "reach", "no_momentum"), Way("exponent 1.5", "reach", "exponent_15")),
-    (Way("search to 1.05", "reach", "msgd_cr"), Way("no search", "reach", "no_search")),
-    (Way("search to 1.05", "reach", "msgd_cr"), Way("to 1.1", "reach", "tenth")),
-    (Way("1.05 times as long", "reach", "no_momentum"), Way("1.02 times", "reach", "growth_102")),
-    (Way("momentum .9", "reach", "no_search"), Way("no momentum", "reach", "no_momentum")),
+    Pair("weight of Ω", Way("α = 4", *LIGHT), Way("α = 12", *HEAVY)),
+    Pair("batch; α = 12", Way("20 sequences", *HEAVY), Way("10", "reach_batch", "10_far")),
+    Pair("going back; α = 12", Way("after 5 tests", *HEAVY), Way("never", "reach_alpha", "stay")),
+    Pair("rate's exponent; α = 4", Way("1", *PLAIN), Way("1.5", "reach", "exponent_15")),
+    Pair("search; α = 4", Way("to 1.05", *LIGHT), Way("none", *ALONE)),
+    Pair("search; α = 4", Way("to 1.05", *LIGHT), Way("to 1.1", "reach", "tenth")),
+    Pair("step without search; α = 4", Way("1.05", *PLAIN), Way("1.02", "reach", "growth_102")),
+    Pair("momentum; α = 4", Way(".9", *ALONE), Way("none", *PLAIN)),
 )
-"""Runs that differ in one thing, or nearly so; what else differs is in docs/reach-settings.md."""
 
 
 def read(way: Way, results: Path = RESULTS) -> pd.DataFrame:
@@ -52,9 +76,9 @@ def read(way: Way, results: Path = RESULTS) -> pd.DataFrame:
     return of_run(results, way.folder, way.run)
 
 
-def both_made(pair: tuple[Way, Way], results: Path = RESULTS) -> int:
+def both_made(pair: Pair, results: Path = RESULTS) -> int:
     """Updates that both runs have made, or after which all networks of one had solved the task."""
-    return min(int(read(way, results)["budget"].iloc[0]) for way in pair)
+    return min(int(read(way, results)["budget"].iloc[0]) for way in pair.ways)
 
 
 def furthest(passed: pd.DataFrame, budget: int) -> pd.Series:
@@ -69,19 +93,19 @@ def reach_settings(command: str, results: Path = RESULTS) -> Figure:
     panels = figure.subplots(2, len(PAIRS) // 2, sharey=True)
     for axis, pair in zip(panels.flat, PAIRS, strict=True):
         end = both_made(pair, results)
-        for way, colour in zip(pair, (COLOURS[0], COLOURS[1]), strict=True):
+        for way, colour in zip(pair.ways, COLOURS[:2], strict=True):
             draw_quartiles(axis, read(way, results), end, colour, way.name)
-        axis.set(yscale="log", xlim=(0, end / 1000))
+        axis.axhline(TICKS[-1], color="0.6", ls=":", lw=1)
+        axis.set(title=pair.title, xlabel="thousand updates", yscale="log", xlim=(0, end / 1000))
         in_steps(axis.yaxis, TICKS)
         axis.grid(alpha=0.3)
         axis.legend(frameon=False, fontsize=8, loc="lower right")
-    for axis in panels[-1]:
-        axis.set_xlabel("thousand updates")
     for axis in panels[:, 0]:
         axis.set_ylabel("longest length passed (steps)")
     caption = (
-        "Temporal order, 50 tanh units, MSGD-CR, seeds 0-9 of each: median (line) and quartiles (band), to the update\n"
-        "that both have made. Tests of each pair, and what else differs: docs/reach-settings.md."
+        "Temporal order, 50 tanh units, MSGD-CR, seeds 0-9 of each: median (line) and quartiles (band),\n"
+        "to the update that both have made. Dotted: 1000 steps, the end of the task.\n"
+        "Tests, and what else differs: docs/reach-settings.md."
     )
     return captioned(figure, caption, command)
 

@@ -1,21 +1,22 @@
-"""Tables of runs that differ in one thing, and of networks that got stuck beside those that went on."""
+"""Tables of runs that differ in one thing, and of slow networks beside quick ones."""
 
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
-from scipy.stats import wilcoxon
+from scipy.stats import binomtest, wilcoxon
 
-from src.figures.pairs import PAIRS, Way, both_made, furthest, read
+from src.figures.pairs import PAIRS, Pair, both_made, furthest, read
 from tools.tables.words import markdown, probability, spread, thousands
 from tools.tables.words import read as table_of
 
-EARLY = (20_000, 60_000)
-"""Updates by which each pair is compared, besides to the end."""
+BY = (20_000, 60_000)
+"""Updates by which each pair is compared."""
 
 
-def compared(pair: tuple[Way, Way], budget: int) -> str:
+def farther(pair: Pair, budget: int) -> str:
     """How many seeds came farther with the second, how many less far, and the paired Wilcoxon test of that."""
-    first, second = (furthest(read(way), budget) for way in pair)
+    first, second = (furthest(read(way), budget) for way in pair.ways)
     more = second - first
     counts = f"{(more > 0).sum()} : {(more < 0).sum()}"
     if not more.any():
@@ -23,23 +24,40 @@ def compared(pair: tuple[Way, Way], budget: int) -> str:
     return f"{counts} (p = {probability(wilcoxon(more[more != 0]).pvalue)})"
 
 
+def sooner(pair: Pair) -> str:
+    """How many seeds solved the task sooner with the second, how many later, and the sign test of that.
+
+    Who has not solved it by the updates that both have made comes later than who has, and counts for nothing otherwise.
+    """
+    end = both_made(pair)
+    first, second = (arrivals(read(way), end) for way in pair.ways)
+    counts = [int((second < first).sum()), int((second > first).sum())]
+    p = binomtest(counts[0], sum(counts)).pvalue
+    return f"{counts[0]} : {counts[1]} (p = {probability(p)}), {end:,}"
+
+
+def arrivals(passed: pd.DataFrame, budget: int) -> pd.Series:
+    """Updates after which each seed had passed 1 000 steps within a budget; infinite where it had not."""
+    there = passed[(passed["length"] == CLIMB[1]) & (passed["updates"] <= budget)].set_index("seed")["updates"]
+    return there.reindex(sorted(passed["seed"].unique())).fillna(np.inf)
+
+
 def reach_pairs() -> list[str]:
-    """What one thing changes: ten seeds with it beside the same without it, by as many updates."""
+    """What one thing changes: ten seeds with it beside the same without it."""
     rows = []
     for pair in PAIRS:
-        end = both_made(pair)
-        cells = [compared(pair, budget) for budget in EARLY]
-        last = "–" if end <= EARLY[-1] else f"{compared(pair, end)}, {end:,}"
-        rows.append([" → ".join(way.name for way in pair), *cells, last])
-    head = ["seeds that come farther with the second : less far", *(f"by {each:,} updates" for each in EARLY)]
-    return markdown([*head, "by the end, and updates"], rows)
+        first, second = pair.ways
+        name = f"{pair.title}: {first.name} → {second.name}"
+        rows.append([name, *(farther(pair, budget) for budget in BY), sooner(pair)])
+    head = ["", *(f"farther : less far by {each:,} updates" for each in BY), "sooner : later at 1 000 steps, within"]
+    return markdown(head, rows)
 
 
 CLIMB = (400, 1000)
-"""Steps between which networks are compared that went on and that got stuck."""
+"""Steps between which networks are compared that were quick and that were slow."""
 
-STUCK = 50_000
-"""Who made more updates there got stuck."""
+SLOW = 50_000
+"""Updates there, above which a network is called slow."""
 
 WEIGHTS = {"reach_far": "α = 4", "reach_alpha": "α = 12"}
 """Folders with the history of seeds 10-19, and the weight of Ω."""
@@ -62,13 +80,13 @@ def climbs(folder: str) -> pd.DataFrame:
     return pd.DataFrame(rows).T
 
 
-def reach_stuck() -> list[str]:
-    """Networks that went on from 400 to 1 000 steps beside those that got stuck there, by the weight of Ω."""
+def reach_slow() -> list[str]:
+    """Networks that were quick from 400 to 1 000 steps beside those that were slow there, by the weight of Ω."""
     rows = []
     for folder, weight in WEIGHTS.items():
         every = climbs(folder)
-        stuck = every["updates"] > STUCK
-        for name, part in (("went on", every[~stuck]), ("got stuck", every[stuck])):
+        slow = every["updates"] > SLOW
+        for name, part in (("quick", every[~slow]), ("slow", every[slow])):
             spent = " to ".join(thousands(bound) for bound in sorted({part["updates"].min(), part["updates"].max()}))
             gradients = [spread(part[f"gradient_{which}"]) for which in ("passed", "missed")]
             omega = [spread(1000 * part[f"omega_{which}"], 1) for which in ("passed", "missed")]
@@ -79,6 +97,6 @@ def reach_stuck() -> list[str]:
 
 TABLES: dict[str, Callable[[], list[str]]] = {
     "reach_pairs": reach_pairs,
-    "reach_stuck": reach_stuck,
+    "reach_slow": reach_slow,
 }
 """What makes the table of each name."""
