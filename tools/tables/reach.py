@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from src.figures.lengths import STARTS
+from src.figures.pairs import furthest
 from src.figures.reach import MANY, latest
 from src.intervals import wilson
 from tools.tables.words import NOT_RUN, markdown, of, read, spread
@@ -251,8 +252,7 @@ def _solved(replicas: pd.DataFrame, lengths: Sequence[int], budget: int) -> list
 
 def _reached(passed: pd.DataFrame, budget: int = BUDGET) -> list[float]:
     """The longest length that each replica passed within a budget, 0 where there is none; the largest first."""
-    within = passed[passed["updates"] <= budget].groupby("seed")["length"].max()
-    return sorted(within.reindex(passed["seed"].unique()).fillna(0), reverse=True)
+    return sorted(furthest(passed, budget), reverse=True)
 
 
 def _furthest(passed: pd.DataFrame, budget: int = BUDGET) -> str:
