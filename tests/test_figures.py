@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from src.figures import __main__ as command_line
-from src.figures import after_training, leaving, one_unit, price, reach, rivals, sequence, starts, training
+from src.figures import after_training, leaving, one_unit, pairs, price, reach, rivals, sequence, starts, training
 from src.intervals import wilson
 from src.network import Network, build_architecture
 from src.training.measure import measure
@@ -17,7 +17,7 @@ from tasks.batch import collate
 from tasks.data import TrainingData
 from tasks.temporal_order import temporal_order
 from tests import numpy_reference as ref
-from tests.conftest import compose
+from tests.conftest import ROOT, compose
 
 SMALL = ["cell.hidden_size=20", "task.batch_size=4", "success.sequences=50", "threads=1"]
 """Overrides that make a run take less than a second."""
@@ -179,6 +179,20 @@ def test_the_share_that_passed_a_length():
     shares = reach.passed_shares(passed, 40, [50, 60])
     assert shares["length"].tolist() == [50, 60] and shares["rate"].tolist() == [0.5, 0.25]
     assert (shares.loc[1, ["ci_low", "ci_high"]].tolist()) == list(wilson(1, 4))
+
+
+def test_pairs_end_at_the_median_of_each_run():
+    """The last point of each line, where both runs have ended."""
+    panels = pairs.reach_settings("").axes
+    assert len(panels) == len(pairs.PAIRS) == 8
+    for panel, pair in zip(panels, pairs.PAIRS, strict=True):
+        end = panel.get_xlim()[1] * 1000
+        lines = [line for line in panel.get_lines() if not line.get_label().startswith("_")]
+        for line, way in zip(lines, (pair.first, pair.second), strict=True):
+            table = pd.read_csv(ROOT / "results" / way.folder / "passed.csv")
+            own = table[(table["run"] == way.run) & (table["updates"] <= end)]
+            assert own["seed"].nunique() == 10
+            assert line.get_ydata()[-1] == own.groupby("seed")["length"].max().median()
 
 
 def test_clocks_shows_every_network_once_as_it_was_last():
