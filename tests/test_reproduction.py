@@ -342,14 +342,15 @@ def test_what_is_said_of_one_length():
     assert best.iloc[:2].round(2).tolist() == [0.05, 0.05] and best.iloc[2] > 0.5 and len(at_400) == 10
     later = every[every["length"] >= 600]
     assert "At 600 none of ten has learned it (growing, all ten came there or farther; p < .001)" in text
-    assert "and at 1 000 none of five" in text
+    assert "and at 1 000 none of ten (growing, eight of ten; p < .001)" in text
+    assert fisher_exact([[0, 10], [8, 2]]).pvalue < 0.001 and (passed["length"] == 1000).sum() == 8
     assert fisher_exact([[0, 10], [10, 0]]).pvalue < 0.001
-    assert "all of them guess after 300 000 updates" in text
+    assert "all twenty guess after 300 000 updates" in text
     assert (later["updates"] == 300_000).all() and (later["error"] > 0.73).all()
-    assert later["length"].value_counts().to_dict() == {600: 10, 1000: 5}
+    assert later["length"].value_counts().to_dict() == {600: 10, 1000: 10}
     counts = [every.loc[f"{length}", "solved_at"].count() for length in (200, 300, 400, 600)]
     readme = text_of("README.md")
-    assert "seven of ten learn 200 steps in 300 000 updates, two of ten 300, one 400 and none 600." in readme
+    assert "seven of ten learn 200 steps in 300 000 updates, two of ten 300, one 400, and none 600 or 1 000." in readme
     assert (
         "All ten that grow (dashed) pass 600 or a longer length." in readme
         and passed[passed["length"] >= 600]["seed"].nunique() == 10
@@ -362,6 +363,16 @@ def test_what_is_said_of_one_length():
     assert f"all five learn 100 steps, after {first} to {last} updates" in text
     assert every.loc["100_constant", "solved"].all()
     assert "at 200 all guess" in text and (every.loc["200_constant", "error"] > 0.73).all()
+
+
+def test_what_is_said_of_one_length_without_omega():
+    text = text_of("docs/reach.md")
+    without = words.read("reach_control_c").groupby("length")["solved"].agg(["sum", "size"])
+    with_omega = words.of(words.read("reach_control"), run="100")
+    assert "all ten learn 50 steps, and none 100 within 60 000 updates; eight of ten do with Ω (p < .001)" in text
+    assert without["sum"].to_dict() == {50: 10, 100: 0, 150: 0, 200: 0} and (without["size"] == 10).all()
+    assert (with_omega["solved_at"] <= 60_000).sum() == 8 and fisher_exact([[0, 10], [8, 2]]).pvalue < 0.001
+    assert "and all ten that grow without it" in text and (reached("reach", {"run": "msgd_c"}, 60_000) >= 100).all()
 
 
 def test_what_is_said_of_batches():

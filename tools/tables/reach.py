@@ -226,20 +226,25 @@ def reach_starts() -> list[str]:
 
 
 def reach_control() -> list[str]:
-    """Who learned one length from the beginning, and who came so far whose lengths grow, of ten or five replicas."""
+    """Who learned one length from the beginning, and who came so far whose lengths grow, with Ω and without."""
     alone = read("reach_control", "replicas")
     constant = alone["run"].astype(str).str.endswith("_constant")
-    growing = of(read("reach", "passed"), run="msgd_cr")
     lengths = sorted(alone["length"].unique())
+    single = {
+        "MSGD-CR, one length": alone[~constant],
+        "the same, learning rate as at 50 steps": alone[constant],
+        "MSGD-C, one length": read("reach_control_c", "replicas"),
+    }
     rows = []
     for budget in (BUDGET, 300_000):
-        came = _reached(growing, budget)
-        name = f"{budget:,} updates"
-        rows.append([f"one length from the beginning, {name}", *_solved(alone[~constant], lengths, budget)])
-        if budget == BUDGET:
-            rows.append([f"the same, learning rate as at 50 steps, {name}", *_solved(alone[constant], lengths, budget)])
-        counts = [f"{sum(each >= length for each in came)} of {len(came)}" for length in lengths]
-        rows.append([f"growing from 50, that length or a longer one, {name}", *counts])
+        for name, replicas in single.items():
+            cells = _solved(replicas, lengths, budget)
+            if set(cells) != {NOT_RUN}:
+                rows.append([f"{name}, {budget:,} updates", *cells])
+        for run, method in (("msgd_cr", "MSGD-CR"), ("msgd_c", "MSGD-C")):
+            came = _reached(of(read("reach", "passed"), run=run), budget)
+            counts = [f"{sum(each >= length for each in came)} of {len(came)}" for length in lengths]
+            rows.append([f"{method}, growing from 50, that length or a longer one, {budget:,} updates", *counts])
     return markdown(["steps", *map(str, lengths)], rows)
 
 
