@@ -177,6 +177,18 @@ def test_what_is_said_of_ten_of_ten():
     assert f"all ten MSGD-CR networks have solved 1 000 steps, after {least} to {most} updates" in text
 
 
+def test_what_is_said_of_simplex_where_lengths_grow():
+    text = text_of("docs/reach.md")
+    replicas = of("reach", run="simplex")
+    solved = sorted(replicas["solved_at"].dropna())
+    told = " and ".join(map(words.thousands, solved))
+    assert f"is two of ten within 300 000 updates, after {told}" in text and (len(solved), len(replicas)) == (2, 10)
+    others = replicas["reached"][replicas["solved_at"].isna()]
+    assert f"the eight others have passed {others.min():.0f} to {others.max():.0f} steps" in text and len(others) == 8
+    p = [words.probability(fisher_exact([[2, 8], [many, 10 - many]]).pvalue) for many in (10, 8)]
+    assert f"ten of ten with α = 12 (Fisher's exact test, p = {p[0]}) and eight with α = 4 (p = {p[1]})" in text
+
+
 def looked_at(run):
     """The networks of a run by seed, each time that they were looked at."""
     own = words.of(words.read("reach_alpha", "clocks"), run=run)
