@@ -13,6 +13,9 @@ from tools.tables.words import read as table_of
 BY = (20_000, 60_000)
 """Updates by which each pair is compared."""
 
+END = 1000
+"""The last length of the task."""
+
 
 def farther(pair: Pair, budget: int) -> str:
     """How many seeds came farther with the second, how many less far, and the paired Wilcoxon test of that."""
@@ -38,7 +41,7 @@ def sooner(pair: Pair) -> str:
 
 def arrivals(passed: pd.DataFrame, budget: int) -> pd.Series:
     """Updates after which each seed had passed 1 000 steps within a budget; infinite where it had not."""
-    there = passed[(passed["length"] == CLIMB[1]) & (passed["updates"] <= budget)].set_index("seed")["updates"]
+    there = passed[(passed["length"] == END) & (passed["updates"] <= budget)].set_index("seed")["updates"]
     return there.reindex(sorted(passed["seed"].unique())).fillna(np.inf)
 
 
@@ -53,7 +56,7 @@ def reach_pairs() -> list[str]:
     return markdown(head, rows)
 
 
-CLIMB = (400, 1000)
+CLIMB = (400, END)
 """Steps between which networks are compared that were quick and that were slow."""
 
 SLOW = 50_000

@@ -220,8 +220,8 @@ def reach_starts() -> list[str]:
     names = STARTS | {"spectral": "spectral, ρ = 1.2", "lstm": "LSTM"}
     rows = []
     for cell, own in every.groupby("cell", sort=False):
-        furthest = [_furthest(of(own, optimizer=method)) for method in EACH]
-        rows.append([names[str(cell)], *furthest])
+        cells = [_furthest(of(own, optimizer=method)) for method in EACH]
+        rows.append([names[str(cell)], *cells])
     return markdown(["longest length of seeds 0–4", *EACH.values()], rows)
 
 
